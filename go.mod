@@ -1,0 +1,3 @@
+module nixos-staged-hive
+
+go 1.26.8
