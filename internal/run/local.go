@@ -45,6 +45,9 @@ func (l Local) Run(ctx context.Context, c Command) error {
 	if err != nil {
 		return lookupError(c, err)
 	}
+	if err := enterable(c.Dir); err != nil {
+		return &Error{Command: c, ExitCode: -1, Err: err}
+	}
 	kept := &tail{limit: tailLimit}
 	cmd := exec.CommandContext(ctx, path, c.Args...)
 	cmd.Args[0] = c.Name // busybox-like programs go by it
@@ -67,6 +70,18 @@ func lookupError(c Command, err error) error {
 		return &MissingError{Program: c.Name}
 	}
 	return &Error{Command: c, ExitCode: -1, Err: err}
+}
+
+// enterable checks the working directory itself: os/exec (Go 1.26) blames the program's path when it is the directory that is missing.
+func enterable(dir string) error {
+	if dir == "" {
+		return nil
+	}
+	f, err := os.Stat(dir)
+	if err == nil && !f.IsDir() {
+		err = &os.PathError{Op: "chdir", Path: dir, Err: syscall.ENOTDIR}
+	}
+	return err
 }
 
 // connect wires the streams. An interactive program gets our own files directly: through a pipe it would not see a terminal.
