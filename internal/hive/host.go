@@ -124,10 +124,11 @@ type Boot struct {
 	Firmware        string   `json:"firmware"` // what the boot loader is installed for: "uefi", "bios", "both", "board", "unknown"
 	ESP             string   `json:"esp"`      // mount point of the EFI system partition; empty on BIOS
 	TouchVariables  bool     `json:"touchVariables"`
-	Removable       bool     `json:"removable"`    // installed to the fallback path \EFI\BOOT
-	GrubDevices     []string `json:"grubDevices"`  // disks that get a BIOS boot sector; "nodev" is left out
-	Kernel          string   `json:"kernel"`       // version, for example 6.6.32
-	CustomLoader    bool     `json:"customLoader"` // hive.setup.bootLoader is set
+	Removable       bool     `json:"removable"`       // installed to the fallback path \EFI\BOOT
+	GrubDevices     []string `json:"grubDevices"`     // disks that get a BIOS boot sector; "nodev" is left out
+	KernelAttribute string   `json:"kernelAttribute"` // pkgs.linuxKernel.packages attribute of a kernel the definition chose
+	Kernel          string   `json:"kernel"`          // version, for example 6.6.32
+	CustomLoader    bool     `json:"customLoader"`    // hive.setup.bootLoader is set
 	SupportedFSList []string `json:"supportedFileSystems"`
 }
 
