@@ -1,0 +1,234 @@
+package hive
+
+import (
+	"fmt"
+	"slices"
+)
+
+// exampleKey is what a public key looks like, for messages to paste over.
+const exampleKey = `"ssh-ed25519 AAAA... you@deployer"`
+
+// keyOption is the option that holds a login's keys.
+func keyOption(h Host, user string) string {
+	if h.Admin.Declared && user == h.Admin.Name {
+		return "hive.admin.sshKeys"
+	}
+	return "users.users." + user + ".openssh.authorizedKeys.keys"
+}
+
+// adminName is the name to use in advice.
+func adminName(h Host) string {
+	if h.Admin.Name != "" {
+		return h.Admin.Name
+	}
+	return "admin"
+}
+
+// lockedOut refuses a host nobody can log in to with a key (passwords are no way in for a deployment: ssh runs in batch
+// mode). It also speaks up if others have keys, but not the login that deploys. A host that deploys itself needs no key,
+// only some password.
+func lockedOut(_ scope, h Host) []Problem {
+	if len(h.Deployer.Keys) > 0 {
+		return nil
+	}
+	way := fmt.Sprintf(`give the admin your public key (cat ~/.ssh/id_ed25519.pub): hive.admin = { name = %q; sshKeys = [ %s ]; };`,
+		adminName(h), exampleKey)
+	holder := slices.IndexFunc(h.Users, func(u User) bool { return len(u.Keys) > 0 })
+	switch {
+	case localOnly(h) && (hasPassword(h) || holder >= 0):
+		return nil
+	case localOnly(h):
+		return one(Error, keyOption(h, h.Deployer.Name), "no login has a password or an SSH key: you would be locked out of the installed host", way)
+	case h.Admin.Declared && len(h.Admin.Keys) == 0 && holder >= 0:
+		return nil // admin-without-key says it
+	case holder >= 0:
+		return one(Error, keyOption(h, h.Deployer.Name),
+			fmt.Sprintf("%s deploys to the host but has no SSH key; only %s has one", h.Deployer.Name, h.Users[holder].Name), way)
+	}
+	return one(Error, keyOption(h, h.Deployer.Name), "no login has an SSH key: you would be locked out of the installed host", way)
+}
+
+func hasPassword(h Host) bool {
+	return h.Admin.HasPassword ||
+		slices.ContainsFunc(h.Users, func(u User) bool { return u.HasPassword && (u.Wheel || u.Name == "root") })
+}
+
+// adminWithoutKey speaks of an admin with nothing but a password. It is an error if the admin is the one who deploys.
+func adminWithoutKey(_ scope, h Host) []Problem {
+	anyKey := len(h.Deployer.Keys) > 0 || slices.ContainsFunc(h.Users, func(u User) bool { return len(u.Keys) > 0 })
+	if !h.Admin.Declared || len(h.Admin.Keys) > 0 || !anyKey || localOnly(h) {
+		return nil // without any key, locked-out says it
+	}
+	severity := Warning
+	if h.Deployer.Name == h.Admin.Name && len(h.Deployer.Keys) == 0 {
+		severity = Error
+	}
+	return one(severity, "hive.admin.sshKeys", fmt.Sprintf("the admin %s has a password but no SSH key, and passwords are refused over SSH",
+		adminName(h)), fmt.Sprintf("add your public key (cat ~/.ssh/id_ed25519.pub): hive.admin.sshKeys = [ %s ];", exampleKey))
+}
+
+// heldKeys are the keys of one login.
+type heldKeys struct {
+	user string
+	keys []string
+}
+
+// logins are all logins with keys: the admin, the deployer, then the others, each once.
+func logins(h Host) []heldKeys {
+	all := []heldKeys{{h.Deployer.Name, h.Deployer.Keys}}
+	if h.Admin.Declared {
+		all = slices.Insert(all, 0, heldKeys{h.Admin.Name, h.Admin.Keys})
+	}
+	for _, u := range h.Users {
+		all = append(all, heldKeys{u.Name, u.Keys})
+	}
+	var found []heldKeys
+	for _, l := range all {
+		if !slices.ContainsFunc(found, func(f heldKeys) bool { return f.user == l.user }) {
+			found = append(found, l)
+		}
+	}
+	return found
+}
+
+// keysMalformed refuses keys that sshd would skip without a word. A bad key of somebody who does not deploy is a
+// warning, a private key always an error. Keys are counted from 1 and never quoted.
+func keysMalformed(_ scope, h Host) []Problem {
+	var found []Problem
+	for _, l := range logins(h) {
+		for n, key := range l.keys {
+			fault := judgeKey(key)
+			if fault == keyFine || fault == keyDSA || fault == keyShortRSA {
+				continue
+			}
+			severity := Warning
+			if fault == keyPrivate || l.user == h.Deployer.Name || h.Admin.Declared && l.user == h.Admin.Name {
+				severity = Error
+			}
+			found = append(found, one(severity, keyOption(h, l.user),
+				fmt.Sprintf("key %d of %s %s", n+1, l.user, fault), keyWay(fault, keyOption(h, l.user)))...)
+		}
+	}
+	return found
+}
+
+// keyWay is what to do about a bad key.
+func keyWay(fault keyFault, option string) string {
+	switch fault {
+	case keyPrivate:
+		return "make a new pair with ssh-keygen -t ed25519 and put the .pub file's line there; treat the old key as stolen"
+	case keyPath:
+		return option + " = [ (builtins.readFile /home/you/.ssh/id_ed25519.pub) ];"
+	case keyForeign:
+		return "convert it with ssh-keygen -i -f FILE (PuTTY's with puttygen FILE -O public-openssh) and put the line there"
+	default:
+		return "put the whole line of the .pub file there: " + option + " = [ " + exampleKey + " ];"
+	}
+}
+
+// keysWeak speaks of keys that sshd refuses or should not trust. A refused key is an error if its owner deploys and has
+// no other.
+func keysWeak(_ scope, h Host) []Problem {
+	var found []Problem
+	for _, l := range logins(h) {
+		fine := slices.ContainsFunc(l.keys, func(k string) bool { f := judgeKey(k); return f == keyFine || f == keyShortRSA })
+		for n, key := range l.keys {
+			fault := judgeKey(key)
+			if fault != keyDSA && fault != keyShortRSA {
+				continue
+			}
+			severity := Warning
+			if fault == keyDSA && !fine && l.user == h.Deployer.Name {
+				severity = Error
+			}
+			found = append(found, one(severity, keyOption(h, l.user), fmt.Sprintf("key %d of %s %s", n+1, l.user, fault),
+				"make a new pair with ssh-keygen -t ed25519 and put the .pub file's line there")...)
+		}
+	}
+	return found
+}
+
+// rootLogin refuses a host whose deployer is root while its sshd turns root away.
+func rootLogin(_ scope, h Host) []Problem {
+	if h.Deployer.Name != "root" || len(h.Deployer.Keys) == 0 || !h.SSH.Enable || h.SSH.RootLogin != "no" || localOnly(h) {
+		return nil
+	}
+	return one(Error, "services.openssh.settings.PermitRootLogin", "root deploys to the host, but sshd refuses root",
+		fmt.Sprintf(`declare an admin: hive.admin = { name = "admin"; sshKeys = [ %s ]; }; or set services.openssh.settings.PermitRootLogin = "prohibit-password";`, exampleKey))
+}
+
+// deployerRights refuses a login that cannot deploy: activation needs root, and the copy, which is not run as root,
+// brings unsigned paths that only a trusted user may add (Colmena issues 27, 200, 210).
+func deployerRights(_ scope, h Host) []Problem {
+	d := h.Deployer
+	if d.Name == "root" || localOnly(h) {
+		return nil
+	}
+	const trust = `nix.settings.trusted-users = [ "root" "@wheel" ];`
+	wheel := fmt.Sprintf(`users.users.%s.extraGroups = [ "wheel" ];`, d.Name)
+	switch {
+	case d.Sudo == "none" && !d.Trusted:
+		return one(Error, "users.users."+d.Name+".extraGroups",
+			d.Name+" deploys to the host but can neither become root nor add store paths", "add "+wheel+" "+trust)
+	case d.Sudo == "none":
+		return one(Error, "users.users."+d.Name+".extraGroups",
+			d.Name+" deploys to the host but cannot become root: the system could be copied, not activated", "add "+wheel+" security.sudo.enable = true;")
+	case !d.Trusted:
+		return one(Error, "nix.settings.trusted-users",
+			d.Name+" deploys to the host but may not add unsigned store paths: the copy would be refused", "add "+trust)
+	}
+	return nil
+}
+
+// sudoPassword notes that plain Colmena cannot type a password: it runs sudo without a terminal and without input.
+func sudoPassword(_ scope, h Host) []Problem {
+	target := h.Deployment.TargetUser
+	if h.Deployer.Sudo != "password" || localOnly(h) || target != nil && *target == "root" && h.Deployer.Name != "root" {
+		return nil
+	}
+	return one(Note, "security.sudo.wheelNeedsPassword",
+		fmt.Sprintf("sudo asks %s for a password, which Colmena cannot give: `hive deploy` of plain Colmena fails at the activation",
+			h.Deployer.Name),
+		`set security.sudo.wheelNeedsPassword = false; or deploy as root with a key: deployment.targetUser = "root";`)
+}
+
+// sshDisabled refuses a host that is deployed to over SSH and runs no sshd.
+func sshDisabled(_ scope, h Host) []Problem {
+	if h.SSH.Enable || localOnly(h) {
+		return nil
+	}
+	return one(Error, "services.openssh.enable", "sshd is off: the installed host cannot be reached",
+		"set services.openssh.enable = true; or, for a machine that deploys itself, deployment = { targetHost = null; allowLocalDeployment = true; };")
+}
+
+// sshClosed refuses a host whose firewall drops SSH.
+func sshClosed(_ scope, h Host) []Problem {
+	if !h.SSH.Enable || h.SSH.Reachable || !h.Network.Firewall.Enable || localOnly(h) {
+		return nil
+	}
+	ports := h.SSH.Ports
+	if len(ports) == 0 {
+		ports = []int{22}
+	}
+	closed := slices.DeleteFunc(slices.Clone(ports), func(p int) bool { return slices.Contains(h.Network.Firewall.TCP, p) })
+	if len(closed) == 0 {
+		closed = ports
+	}
+	return one(Error, "networking.firewall.allowedTCPPorts",
+		fmt.Sprintf("the firewall drops sshd's port %s: the installed host cannot be reached", numbers(closed)),
+		fmt.Sprintf("set services.openssh.openFirewall = true; or networking.firewall.allowedTCPPorts = [ %s ];", spaced(ports)))
+}
+
+// sshPassword warns of logins that can be guessed over the network. NixOS allows passwords as long as nobody says
+// otherwise.
+func sshPassword(_ scope, h Host) []Problem {
+	if !h.SSH.Enable || !h.SSH.PasswordAuth {
+		return nil
+	}
+	if h.SSH.RootLogin == "yes" {
+		return one(Warning, "services.openssh.settings.PermitRootLogin", "anybody on the network may try passwords for root",
+			`set services.openssh.settings = { PasswordAuthentication = false; PermitRootLogin = "prohibit-password"; };`)
+	}
+	return one(Warning, "services.openssh.settings.PasswordAuthentication", "anybody on the network may try passwords",
+		"set services.openssh.settings.PasswordAuthentication = false;")
+}
