@@ -139,7 +139,10 @@ func signalGroup(pid int, s syscall.Signal) error {
 	if errors.Is(err, syscall.ESRCH) {
 		return os.ErrProcessDone
 	}
-	return err
+	if err != nil {
+		return fmt.Errorf("signal %s: %w", s, err)
+	}
+	return nil
 }
 
 // finish turns what os/exec reports into the errors of Runner.

@@ -34,9 +34,25 @@ func TestMaskHidesTheLongerSecretFirst(t *testing.T) {
 // FuzzQuoteSurvivesTheShell sends two words through a real shell and compares what a program receives, byte for byte.
 func FuzzQuoteSurvivesTheShell(f *testing.F) {
 	for _, seed := range [][2]string{
-		{"", ""}, {"a b", "c"}, {"'", "''"}, {`"`, `\`}, {"$HOME", "${x}"}, {"`id`", "$(id)"}, {"\n", "\t\r"}, {"*", "?[a]"},
-		{"~", "~root"}, {"#", "a#b"}, {"!", "!!"}, {"-n", "--"}, {"A=b", "=x"}, {";", "&|<>()"}, {"日本", "\xff\xfe"}, {"{a,b}", "\x01\x7f"},
-		{`'\''`, `\'`}, {"%s", "%%"}, {"^", "[!a]"},
+		{"", ""},
+		{"a b", "c"},
+		{"'", "''"},
+		{`"`, `\`},
+		{"$HOME", "${x}"},
+		{"`id`", "$(id)"},
+		{"\n", "\t\r"},
+		{"*", "?[a]"},
+		{"~", "~root"},
+		{"#", "a#b"},
+		{"!", "!!"},
+		{"-n", "--"},
+		{"A=b", "=x"},
+		{";", "&|<>()"},
+		{"日本", "\xff\xfe"},
+		{"{a,b}", "\x01\x7f"},
+		{`'\''`, `\'`},
+		{"%s", "%%"},
+		{"^", "[!a]"},
 	} {
 		f.Add(seed[0], seed[1])
 	}

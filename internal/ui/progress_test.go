@@ -67,13 +67,17 @@ func TestLiveLineNamesWhatRunsWithCountsAndTime(t *testing.T) {
 			{Task: "fetch", State: progress.Running, Done: 1 << 18, Text: "from the cache"},
 		}, 80, "⠋ fetch 25% 12s: from the cache"},
 		{"hosts are counted and some named", []progress.Event{
-			{Task: "evaluate", Host: "a", State: progress.Started}, {Task: "evaluate", Host: "b", State: progress.Started},
-			{Task: "evaluate", Host: "c", State: progress.Started}, {Task: "evaluate", Host: "d", State: progress.Started},
-			{Task: "evaluate", Host: "e", State: progress.Started}, {Task: "evaluate", Host: "b", State: progress.Done},
+			{Task: "evaluate", Host: "a", State: progress.Started},
+			{Task: "evaluate", Host: "b", State: progress.Started},
+			{Task: "evaluate", Host: "c", State: progress.Started},
+			{Task: "evaluate", Host: "d", State: progress.Started},
+			{Task: "evaluate", Host: "e", State: progress.Started},
+			{Task: "evaluate", Host: "b", State: progress.Done},
 		}, 80, "⠋ evaluate 1/5 12s a, c, d +1"},
 		{"the whole task knows how many hosts there will be", []progress.Event{
 			{Task: "evaluate", State: progress.Started, Total: 50},
-			{Task: "evaluate", Host: "a", State: progress.Started}, {Task: "evaluate", Host: "b", State: progress.Started},
+			{Task: "evaluate", Host: "a", State: progress.Started},
+			{Task: "evaluate", Host: "b", State: progress.Started},
 			{Task: "evaluate", State: progress.Running, Done: 7},
 		}, 80, "⠋ evaluate 7/50 12s a, b"},
 		{"two kinds of tasks", []progress.Event{

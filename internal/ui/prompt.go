@@ -1,7 +1,6 @@
 package ui
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -176,8 +175,7 @@ func (s *Streams) askLines(ctx context.Context, question, prompt string, take fu
 	}
 }
 
-// readLine reads byte by byte, so that nothing of the next answer is swallowed. A read cannot be interrupted: after the context's end
-// it stays behind until the program exits.
+// readLine waits for a line or for the context's end. A read cannot be interrupted: it stays behind until the program exits.
 func readLine(ctx context.Context, r io.Reader) (string, error) {
 	type answer struct {
 		line string
@@ -185,23 +183,34 @@ func readLine(ctx context.Context, r io.Reader) (string, error) {
 	}
 	got := make(chan answer, 1)
 	go func() {
-		line, err := bufio.NewReaderSize(oneByte{r}, 16).ReadString('\n')
+		line, err := readBytes(r)
 		got <- answer{line, err}
 	}()
 	select {
 	case a := <-got:
-		if errors.Is(a.err, io.EOF) {
-			a.err = io.ErrUnexpectedEOF
-		}
 		return a.line, a.err
 	case <-ctx.Done():
 		return "", context.Cause(ctx)
 	}
 }
 
-type oneByte struct{ r io.Reader }
-
-func (o oneByte) Read(p []byte) (int, error) { return o.r.Read(p[:min(1, len(p))]) }
+// readBytes reads byte by byte, so that nothing of the next answer is swallowed. The end of input is no answer, even after text.
+func readBytes(r io.Reader) (string, error) {
+	var line []byte
+	one := make([]byte, 1)
+	for {
+		_, err := io.ReadFull(r, one)
+		switch {
+		case errors.Is(err, io.EOF):
+			return "", io.ErrUnexpectedEOF
+		case err != nil:
+			return "", fmt.Errorf("read the answer: %w", err)
+		case one[0] == '\n':
+			return string(line), nil
+		}
+		line = append(line, one[0])
+	}
+}
 
 // record leaves question and answer on the screen, because huh erases its field.
 func (s *Streams) record(question, answer string) {
