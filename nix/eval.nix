@@ -3,12 +3,14 @@
 #   nix-instantiate --eval --strict --json eval.nix --argstr request FILE
 #
 # request is a JSON file:
-#   { workspace, generated, nixpkgs, disko, diskoVersion, select: [NAME],
+#   { workspace, generated, nixpkgs, disko, diskoVersion, mark, catch, deep, select: [NAME],
 #     hosts: { NAME: { definition: PATH relative to the workspace, without: [PART] } } }
 #
-# The result is { schema, hosts: [ { name, facts } | { name, thrown: true } ] } in the order of select. As each host is
-# done a line `trace: staged-hive host NAME` goes to stderr, so warnings above it belong to it. A host that throws is
-# marked and leaves the others alone; what Nix cannot catch ends the process, and the caller asks for fewer hosts.
+# The facts of each host are traced as one line as soon as they are known:
+#   trace: MARK {"name":NAME,"facts":{...}}   or   trace: MARK {"name":NAME,"thrown":true}
+# so that a host which ends the process takes nothing with it: those before it have been told, it is the next of select,
+# and the caller goes on behind it. With catch, what Nix can catch is told as thrown. Warnings traced above a line belong
+# to its host. mark is a word nobody can guess, so that no definition can tell facts of its own.
 { request }:
 let
   ask = builtins.fromJSON (builtins.readFile request);
@@ -54,7 +56,7 @@ let
       );
     };
 
-  hosts = builtins.mapAttrs (
+  evaluate =
     name: h:
     import ./lib/host.nix {
       inherit
@@ -68,9 +70,9 @@ let
       definition = workspace + "/${h.definition}";
       without = h.without or [ ];
       extraModules = [ sharing ];
-    }
-  ) ask.hosts;
-  nodes = hosts;
+    };
+  # kept only for definitions that look at other hosts; a host's own evaluation can be forgotten once it is told
+  nodes = builtins.mapAttrs evaluate ask.hosts;
 
   facts =
     name:
@@ -79,29 +81,31 @@ let
       definition = ask.hosts.${name}.definition;
       nixpkgs = ask.nixpkgs;
       diskoVersion = ask.diskoVersion or "";
+      deep = ask.deep;
       without = ask.hosts.${name}.without or [ ];
-      host = hosts.${name};
+      host = evaluate name ask.hosts.${name};
     };
-  one =
+  told =
     name:
     let
-      f = facts name;
-      r = builtins.tryEval (builtins.deepSeq f f);
-      result =
-        if r.success then
-          {
-            inherit name;
-            facts = r.value;
-          }
-        else
-          {
-            inherit name;
-            thrown = true;
-          };
+      json = builtins.toJSON {
+        inherit name;
+        facts = facts name;
+      };
+      r = builtins.tryEval json;
     in
-    builtins.seq r.success (builtins.trace "staged-hive host ${name}" result);
+    if !ask.catch then
+      json
+    else if r.success then
+      r.value
+    else
+      builtins.toJSON {
+        inherit name;
+        thrown = true;
+      };
+  tell = name: builtins.trace "${ask.mark} ${told name}" name;
 in
 {
   schema = import ./lib/schema.nix;
-  hosts = map one ask.select;
+  hosts = map tell ask.select;
 }

@@ -8,5 +8,7 @@ import "embed"
 
 // FS holds the tree as the generated folder gets it, without this Go file.
 //
-//go:embed eval.nix entry lib modules stages
+// all: also takes modules/aliases/_disko_source.nix, whose name an embed would skip.
+//
+//go:embed eval.nix entry lib all:modules stages
 var FS embed.FS

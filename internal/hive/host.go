@@ -41,6 +41,7 @@ type Host struct {
 
 	StoreSecrets []string  `json:"storeSecrets"` // options whose secret value would be readable in the Nix store
 	Warnings     []string  `json:"warnings"`     // NixOS' own config.warnings and traced warnings
+	Checked      bool      `json:"checked"`      // NixOS' own assertions and warnings were evaluated; if not, both lists lack them
 	Assertions   []string  `json:"assertions"`   // messages of NixOS assertions that do not hold
 	Losses       []Loss    `json:"losses"`       // settings the mini system cannot carry
 	Carried      []Carried `json:"carried"`      // settings the mini system takes over, the whole of it

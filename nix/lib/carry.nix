@@ -6,6 +6,7 @@
   lib,
   config,
   options,
+  pkgs,
   baseModules, # nixpkgs' module list: what it sets itself is recomputed by the mini system
 }:
 let
@@ -137,7 +138,7 @@ let
     "xen_blkfront"
     "xhci_pci"
   ];
-  generic = if config.nixpkgs.hostPlatform.isx86_64 or (config.nixpkgs.system == "x86_64-linux") then hardware else [ ];
+  generic = if pkgs.stdenv.hostPlatform.isx86_64 then hardware else [ ];
   initrdModules = entry [ "boot" "initrd" "availableKernelModules" ] (
     lib.naturalSort (lib.unique (config.boot.initrd.availableKernelModules ++ generic))
   );

@@ -4,6 +4,7 @@
   definition, # relative to the workspace
   nixpkgs, # store path of the pinned source, as text
   diskoVersion ? "",
+  deep ? true, # NixOS' own assertions and warnings too: they evaluate every service and cost more than all the rest
   without ? [ ],
   host, # result of ./host.nix
   baseModules,
@@ -29,6 +30,7 @@ let
       lib
       config
       options
+      pkgs
       baseModules
       ;
   };
@@ -544,8 +546,9 @@ in
   };
   member = null;
   storeSecrets = userSecrets ++ keySecrets ++ wifi ++ k3sToken;
-  warnings = config.warnings;
-  assertions = map (a: a.message) (filter (a: !a.assertion) config.assertions);
+  checked = deep;
+  warnings = if deep then config.warnings else [ ];
+  assertions = if deep then map (a: a.message) (filter (a: !a.assertion) config.assertions) else [ ];
   inherit (carry) losses carried;
   inherit without;
 }

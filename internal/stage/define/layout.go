@@ -1,0 +1,64 @@
+package define
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// layOut puts the Nix side below dir, in a folder named by its content, and returns that folder. It is there already
+// after the first run. The rename at its end makes it whole or absent, whatever happens in between.
+func layOut(tree fs.FS, dir string) (string, error) {
+	sum, err := sumOf(tree)
+	if err != nil {
+		return "", fmt.Errorf("read the embedded Nix files: %w", err)
+	}
+	folder := filepath.Join(dir, "nix-"+sum[:16])
+	if _, err := os.Stat(filepath.Join(folder, "eval.nix")); err == nil {
+		return folder, nil
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", fmt.Errorf("lay out the Nix files: %w", err)
+	}
+	temp, err := os.MkdirTemp(dir, "nix-new-")
+	if err != nil {
+		return "", fmt.Errorf("lay out the Nix files: %w", err)
+	}
+	defer os.RemoveAll(temp)
+	if err := os.CopyFS(temp, tree); err != nil {
+		return "", fmt.Errorf("lay out the Nix files: %w", err)
+	}
+	err = os.Rename(temp, folder)
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		if _, there := os.Stat(filepath.Join(folder, "eval.nix")); there == nil {
+			return folder, nil // another run was faster
+		}
+		return "", fmt.Errorf("lay out the Nix files: %w", err)
+	}
+	return folder, nil
+}
+
+// sumOf hashes names and contents of all files.
+func sumOf(tree fs.FS) (string, error) {
+	sum := sha256.New()
+	err := fs.WalkDir(tree, ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		f, err := tree.Open(path)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		fmt.Fprintf(sum, "%s\x00", path)
+		n, err := io.Copy(sum, f)
+		fmt.Fprintf(sum, "\x00%d\x00", n)
+		return err
+	})
+	return hex.EncodeToString(sum.Sum(nil)), err
+}
