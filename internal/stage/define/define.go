@@ -36,8 +36,10 @@ type Input struct {
 	Tree      fs.FS  // the Nix side of the program
 	CacheDir  string // absolute; the Nix side is laid out and facts are remembered below it
 	Budget    Budget
-	Fresh     bool   // take nothing from remembered facts
-	Tool      string // identity of the program: facts of another build are not trusted
+	// Deep evaluates NixOS' own assertions and warnings too. They look at every service: three to four times the work.
+	Deep  bool
+	Fresh bool   // take nothing from remembered facts
+	Tool  string // identity of the program: facts of another build are not trusted
 }
 
 // Budget bounds what evaluation may take of the machine.
