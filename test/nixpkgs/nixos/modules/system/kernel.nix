@@ -1,0 +1,85 @@
+# The kernel, its parameters and modules.
+{ config, lib, pkgs, ... }:
+let
+  inherit (lib) mkOption types;
+  inherit (import ../../lib/declare.nix { inherit lib; }) opt off on need;
+  strings = opt (types.listOf types.str) [ ];
+  switches = types.coercedTo (types.listOf types.str) (names: lib.genAttrs names (_: true)) (types.attrsOf types.bool);
+  cfg = config.boot;
+in
+{
+  imports = [
+    (lib.mkRenamedOptionModule [ "boot" "cleanTmpDir" ] [ "boot" "tmp" "cleanOnBoot" ])
+    (lib.mkRenamedOptionModule [ "boot" "tmpOnTmpfs" ] [ "boot" "tmp" "useTmpfs" ])
+  ];
+  options = {
+    boot = {
+      kernelPackages = opt types.raw null // {
+        default = pkgs.linuxPackages;
+        # as in nixpkgs, patches would make another kernel
+        apply = packages: packages;
+      };
+      kernelPatches = opt (types.listOf types.attrs) [ ];
+      kernelParams = opt (types.listOf (types.strMatching "([^\"[:space:]]|\"[^\"]*\")+" // { description = "string, with spaces inside double quotes"; })) [ ];
+      kernelModules = strings;
+      extraModulePackages = opt (types.listOf types.package) [ ];
+      extraModprobeConfig = opt types.lines "";
+      blacklistedKernelModules = strings;
+      consoleLogLevel = opt types.int 4;
+      kernel.enable = on;
+      kernel.sysctl = opt (types.attrsOf (types.nullOr (types.oneOf [ types.bool types.str types.int ]))) { };
+      vesa = off;
+      growPartition = off;
+      isContainer = off;
+      hardwareScan = on;
+      crashDump.enable = off;
+      plymouth.enable = off;
+      bcache.enable = opt types.bool true;
+      tmp = {
+        cleanOnBoot = off;
+        useTmpfs = off;
+        tmpfsSize = opt (types.either types.str types.ints.positive) "50%";
+      };
+      binfmt.emulatedSystems = strings;
+      supportedFilesystems = mkOption { type = switches; default = { }; };
+      swraid = { enable = off; mdadmConf = opt types.lines ""; };
+      zfs = {
+        enabled = opt types.bool false // { readOnly = true; default = cfg.supportedFilesystems.zfs or false || cfg.initrd.supportedFilesystems.zfs or false; };
+        package = opt types.package null // { default = pkgs.zfs; };
+        modulePackage = opt types.package null // { default = cfg.kernelPackages.zfs; internal = true; };
+        allowHibernation = off;
+        extraPools = strings;
+        devNodes = opt types.path "/dev/disk/by-id";
+        forceImportRoot = on;
+        forceImportAll = off;
+        passwordTimeout = opt types.int 0;
+        removeLinuxDRM = off;
+        requestEncryptionCredentials = opt (types.either types.bool (types.listOf types.str)) true;
+      };
+    };
+    services.zfs = {
+      autoScrub = { enable = off; interval = opt types.str "monthly"; pools = strings; };
+      autoSnapshot.enable = off;
+      trim.enable = on;
+    };
+  };
+  config = {
+    boot = {
+      kernelParams = [ "loglevel=${toString cfg.consoleLogLevel}" ];
+      kernelModules = [ "loop" "atkbd" ];
+      extraModprobeConfig = "\n";
+      blacklistedKernelModules = [ "firewire_ohci" "firewire_core" "firewire_sbp2" ];
+      supportedFilesystems = lib.genAttrs (lib.unique (map (fs: fs.fsType) (builtins.filter (fs: fs.fsType != "none" && fs.fsType != "auto" || fs.fsType == "auto") (builtins.attrValues config.fileSystems)))) (_: true);
+    };
+    assertions = lib.optionals cfg.zfs.enabled [
+      {
+        assertion = config.networking.hostId != null;
+        message = "ZFS requires networking.hostId to be set";
+      }
+      {
+        assertion = !cfg.zfs.forceImportAll || cfg.zfs.forceImportRoot;
+        message = "If you enable boot.zfs.forceImportAll, you must also enable boot.zfs.forceImportRoot";
+      }
+    ];
+  };
+}
