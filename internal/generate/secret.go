@@ -1,0 +1,149 @@
+package generate
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// SecretError says that generated files would hold secrets. It never shows them. The generated tree is read by everyone on this
+// machine and is meant for git.
+type SecretError struct {
+	Findings []Finding
+}
+
+// Finding is one secret in a generated file.
+type Finding struct {
+	Host string // empty in a file that all hosts share
+	File string // path below the generated folder
+	Path string // place in the JSON document, for example carried[3].value; empty in a file that is no JSON
+	Kind string // what it looks like
+}
+
+func (f Finding) String() string {
+	where := f.File
+	if f.Path != "" {
+		where += ": " + f.Path
+	}
+	if f.Host != "" {
+		where = fmt.Sprintf("host %q: ", f.Host) + where
+	}
+	return where + " looks like " + f.Kind
+}
+
+func (e *SecretError) Error() string {
+	lines := make([]string, len(e.Findings))
+	for i, f := range e.Findings {
+		lines[i] = f.String()
+	}
+	return "the generated tree would hold secrets: " + strings.Join(lines, "; ")
+}
+
+// secretForms are what crypt(5) and key files look like. Lengths are those of a real hash, so that a text about hashes passes.
+var secretForms = []struct {
+	kind, hint string // hint is part of every match, and quick to look for
+	form       *regexp.Regexp
+}{
+	{"a yescrypt password hash", "$y$", regexp.MustCompile(`\$y\$[./A-Za-z0-9]+\$[./A-Za-z0-9]{1,86}\$[./A-Za-z0-9]{43}`)},
+	{"a yescrypt password hash", "$gy$", regexp.MustCompile(`\$gy\$[./A-Za-z0-9]+\$[./A-Za-z0-9]{1,86}\$[./A-Za-z0-9]{43}`)},
+	{"an scrypt password hash", "$7$", regexp.MustCompile(`\$7\$[./A-Za-z0-9]{11,97}\$[./A-Za-z0-9]{43}`)},
+	{"a SHA-512 password hash", "$6$", regexp.MustCompile(`\$6\$(rounds=\d+\$)?[^$:\s]{0,16}\$[./A-Za-z0-9]{86}`)},
+	{"a SHA-256 password hash", "$5$", regexp.MustCompile(`\$5\$(rounds=\d+\$)?[^$:\s]{0,16}\$[./A-Za-z0-9]{43}`)},
+	{"a bcrypt password hash", "$2", regexp.MustCompile(`\$2[abxy]\$\d\d\$[./A-Za-z0-9]{53}`)},
+	{"an MD5 password hash", "$1$", regexp.MustCompile(`\$1\$[^$:\s]{0,8}\$[./A-Za-z0-9]{22}`)},
+	{"an Argon2 password hash", "$argon2", regexp.MustCompile(`\$argon2(id|i|d)\$v=\d+\$[^$\s]+\$[+/A-Za-z0-9]+\$[+/A-Za-z0-9]{16}`)},
+	{"a private key", "PRIVATE KEY", regexp.MustCompile(`PRIVATE KEY`)},
+	{"an age identity", "AGE-SECRET-KEY-1", regexp.MustCompile(`AGE-SECRET-KEY-1[0-9A-Z]{50}`)},
+	{"a WireGuard key", "Key", regexp.MustCompile(`(?m)^\s*(PrivateKey|PresharedKey)\s*=\s*[+/A-Za-z0-9]{43}=`)},
+}
+
+// secretKind says what secret text holds, empty if it seems to hold none.
+func secretKind(text string) string {
+	for _, s := range secretForms {
+		if strings.Contains(text, s.hint) && s.form.MatchString(text) {
+			return s.kind
+		}
+	}
+	return ""
+}
+
+// checkText looks at every string and key of a document: JSON replaces what is not UTF-8, Nix cannot hold NUL, and a secret must
+// not be written at all.
+func checkText(file string, document map[string]any) error {
+	var found []Finding
+	var problems []error
+	walk(document, "", func(place, text string) {
+		if !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
+			problems = append(problems, fmt.Errorf("%s: %s: the text is not UTF-8 or holds NUL, which Nix cannot read", file, place))
+		}
+		if kind := secretKind(text); kind != "" {
+			found = append(found, Finding{Host: hostOf(file), File: file, Path: place, Kind: kind})
+		}
+	})
+	if len(found) > 0 {
+		problems = append(problems, &SecretError{Findings: found})
+	}
+	return errors.Join(problems...)
+}
+
+// walk visits strings and keys in a fixed order.
+func walk(value any, place string, visit func(place, text string)) {
+	switch v := value.(type) {
+	case string:
+		visit(place, v)
+	case []any:
+		for i, element := range v {
+			walk(element, fmt.Sprintf("%s[%d]", place, i), visit)
+		}
+	case map[string]any:
+		for _, key := range slices.Sorted(maps.Keys(v)) {
+			below := memberPath(place, key)
+			visit(below, key)
+			walk(v[key], below, visit)
+		}
+	}
+}
+
+// plainKey is a key that needs no quotes in a path.
+var plainKey = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]*$`)
+
+func memberPath(place, key string) string {
+	switch {
+	case secretKind(key) != "":
+		return place + "[a key]" // the key itself is not to be shown
+	case !plainKey.MatchString(key):
+		return fmt.Sprintf("%s[%q]", place, key)
+	case place == "":
+		return key
+	}
+	return place + "." + key
+}
+
+// joinSecrets makes one SecretError of several, so that a caller sees them all; other problems come with it.
+func joinSecrets(problems []error) error {
+	var all SecretError
+	var rest []error
+	var split func(err error)
+	split = func(err error) {
+		if secret, ok := err.(*SecretError); ok { //nolint:errorlint // the tree of joined errors is walked here
+			all.Findings = append(all.Findings, secret.Findings...)
+		} else if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // as above
+			for _, one := range joined.Unwrap() {
+				split(one)
+			}
+		} else if err != nil {
+			rest = append(rest, err)
+		}
+	}
+	for _, err := range problems {
+		split(err)
+	}
+	if len(all.Findings) > 0 {
+		rest = append(rest, &all)
+	}
+	return errors.Join(rest...)
+}
