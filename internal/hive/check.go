@@ -206,11 +206,11 @@ func one(severity Severity, option, message, way string) []Problem {
 
 // names returns the definition names of hosts.
 func names(hosts []Host) []string {
-	list := make([]string, len(hosts))
+	found := make([]string, len(hosts))
 	for i, h := range hosts {
-		list[i] = h.Name
+		found[i] = h.Name
 	}
-	return list
+	return found
 }
 
 // list joins words as a sentence does, the first eight of them: "a, b and c", "a, … and 42 more".

@@ -54,7 +54,7 @@ func duplicateDevices(_ scope, h Host) []Problem {
 	disks := formatted(h)
 	for _, device := range repeated(devicesOf(disks)) {
 		found = append(found, one(Error, "disko.devices.disk",
-			fmt.Sprintf("%s all are the disk %s: each layout would wipe the one before", list(disksAt(disks, device)), device),
+			fmt.Sprintf("%s are all the disk %s: each layout would wipe the one before", list(disksAt(disks, device)), device),
 			"give each disk its own device, or describe all partitions in one disk")...)
 	}
 	return found
@@ -210,7 +210,7 @@ func unstableDevices(_ scope, h Host) []Problem {
 		option = "fileSystems"
 	}
 	return one(severity, option,
-		fmt.Sprintf("%s depends on the order in which the kernel finds disks: the name may mean another disk after the next boot", list(devices)), way)
+		fmt.Sprintf("%s: the name depends on the order in which the kernel finds disks and may mean another disk after the next boot", list(devices)), way)
 }
 
 // namedDevices are the disks a host names, sorted: those of disko and GRUB, else those of its file systems and swap.

@@ -8,14 +8,17 @@ import (
 )
 
 // Select returns the hosts that patterns name, in the order of the hive and each once. Without any pattern that is all of
-// them. A pattern is what Colmena's --on takes, and more: a definition's name, a glob over names (*, ?, [a-z], [!a-z]),
+// them; an empty pattern selects nothing. A pattern is what Colmena's --on takes, and more: a definition's name, a glob over names (*, ?, [a-z], [!a-z]),
 // @TAG, a glob over tags behind an @, several of these with commas between them, or a host's networking.hostName, with
-// or without its domain, if only one host has it. A pattern that selects nothing is a [*SelectError], which lists all of
+// or without its domain and in any case, if only one host has it. A pattern that selects nothing is a [*SelectError], which lists all of
 // them.
 func Select(h Hive, patterns []string) ([]Host, error) {
-	wanted := splitPatterns(patterns)
-	if len(wanted) == 0 {
+	if len(patterns) == 0 {
 		return slices.Clone(h.Hosts), nil
+	}
+	wanted := splitPatterns(patterns)
+	if len(wanted) == 0 { // an unset shell variable must not mean every host
+		return nil, &SelectError{Missed: []Missed{{Pattern: strings.Join(patterns, " ")}}, Known: names(h.Hosts)}
 	}
 	chosen := map[string]bool{}
 	var missed []Missed
@@ -135,8 +138,8 @@ func vocabulary(h Hive, pattern string) []string {
 	return words
 }
 
-// nearest is the word with the fewest typing errors between it and the pattern, empty if a third of the pattern or more
-// would have to change. Of equals, the first.
+// nearest is the word with the fewest typing errors between it and the pattern, empty if more than a third of the
+// pattern would have to change. Of equals, the first.
 func nearest(pattern string, words []string) string {
 	best, fewest := "", (len([]rune(pattern))+2)/3+1
 	for _, w := range words {
