@@ -32,6 +32,8 @@ type Band struct {
 
 	color string // suffix of the style classes
 	hosts int    // cards and guests, each host once
+	portX int    // centre of the router symbol, left of the band
+	feedY int    // height of the wire that leads to a band beside another one; 0 for the first of a row
 }
 
 // Mark is a word with a shape around or before it: a badge, a legend entry, a guest.
@@ -40,6 +42,7 @@ type Mark struct {
 	Text  string
 	Tip   string // the whole of it
 	Class string
+	Color string // of a dot before the text; empty without one
 }
 
 // Card is a host.
@@ -70,13 +73,14 @@ type CardDisk struct {
 const (
 	margin     = 28
 	gutter     = 72 // left of the bands, where the trunk runs
-	headHeight = 108
-	uplinkRoom = 64
+	headHeight = 118
+	uplinkRoom = 58
 	bandHead   = 46
 	bandPad    = 22
-	bandGap    = 22
+	bandGap    = 26
+	bandSpace  = 58 // between bands side by side, with the router symbol in it
 	spine      = 16 // from the band's left edge
-	cardWidth  = 284
+	cardWidth  = 296
 	cardPad    = 16
 	cardGap    = 20
 	rowGap     = 34 // between rows of cards, with the bus in it
@@ -90,7 +94,7 @@ const (
 	mostDisks    = 4
 	mostSegments = 10
 	mostGuests   = 24
-	mostColumns  = 6
+	mostColumns  = 8
 )
 
 // inner is the room for text in a card.
@@ -104,54 +108,109 @@ const palette = 8
 func Layout(s Summary) Picture {
 	cards := s.cards()
 	var best Picture
-	cost := -1
-	for columns := 2; columns <= max(2, min(mostColumns, mostIn(cards))); columns++ {
+	cost := 0
+	for columns := 1; columns <= max(1, min(mostColumns, len(s.Hosts))); columns++ {
 		p := s.layColumns(cards, columns)
-		if c := p.cost(columns); cost < 0 || c < cost {
+		if c := p.cost(); columns == 1 || c < cost {
 			best, cost = p, c
 		}
 	}
 	return best
 }
 
-// cost is how far the picture is from 4:3, in thousandths, plus a little for every empty place beside a card.
-func (p Picture) cost(columns int) int {
-	ratio, empty := p.Width*1000/p.Height, 0
+// cost is how far the picture is from the shape of a page, and how much of it is not cards, in thousandths.
+func (p Picture) cost() int {
+	ratio, cards := p.Width*1000/p.Height, 0
 	for _, b := range p.Bands {
-		if n := len(b.Cards); n > 0 {
-			empty += (columns - n%columns) % columns
+		for _, c := range b.Cards {
+			cards += c.W * c.H
 		}
 	}
-	return max(ratio-1350, 1350-ratio) + 40*empty
+	return max(ratio-1350, 1350-ratio) - 2*cards*1000/(p.Width*p.Height)
 }
 
-func mostIn(cards map[string][]Card) int {
-	n := 0
-	for _, c := range cards {
-		n = max(n, len(c))
-	}
-	return n
-}
-
-// layColumns places bands below each other.
+// layColumns places bands below each other, and small ones side by side.
 func (s Summary) layColumns(cards map[string][]Card, columns int) Picture {
-	p := Picture{Width: gutter + spine + 2*bandPad + columns*cardWidth + (columns-1)*cardGap + margin}
+	width := bandWidth(columns)
+	p := Picture{Width: gutter + width + margin}
 	y := headHeight
 	if slices.ContainsFunc(s.Networks, Network.leads) {
-		p.uplink = y + uplinkRoom/2 - 6
+		p.uplink = y + uplinkRoom/2 - 8
 		y += uplinkRoom
 	}
-	for i, n := range s.Networks {
-		b := Band{Network: n, color: colorOf(s.Networks, i), Rect: Rect{gutter, y, p.Width - gutter - margin, 0}}
-		b.place(slices.Clone(cards[n.ID]), s.Hosts, columns)
-		p.Bands = append(p.Bands, b)
-		y = b.bottom() + bandGap
+	for _, shelf := range shelves(s.bands(cards), width) {
+		y = placeShelf(shelf, y, width, s) + bandGap
+		p.Bands = append(p.Bands, shelf...)
 	}
-	p.legend = Rect{gutter, y, p.Width - gutter - margin, 0}
+	p.legend = Rect{gutter, y - 4, width, 0}
 	p.Legend = legend(s)
-	p.legend.H = flow(p.Legend, p.legend, 18)
+	p.legend.H = flow(p.Legend, p.legend, 14)
 	p.Height = p.legend.bottom() + margin
 	return p
+}
+
+func bandWidth(columns int) int {
+	return spine + 2*bandPad + columns*cardWidth + (columns-1)*cardGap
+}
+
+func (s Summary) bands(cards map[string][]Card) []Band {
+	colors := s.colors()
+	var out []Band
+	for _, n := range s.Networks {
+		out = append(out, Band{Network: n, color: colors[n.ID], hosts: countHosts(n), Cards: cards[n.ID]})
+	}
+	return out
+}
+
+// shelves fills rows with bands, in order. A band is as wide as its cards side by side; one without cards, which has
+// room for few words only, is as wide as two.
+func shelves(bands []Band, width int) [][]Band {
+	var out [][]Band
+	left := 0
+	for _, b := range bands {
+		columns := len(b.Cards)
+		if columns == 0 {
+			columns = 2
+		}
+		b.W = min(bandWidth(columns), width)
+		if b.W+bandSpace > left {
+			out, left = append(out, nil), width+bandSpace
+		}
+		out[len(out)-1] = append(out[len(out)-1], b)
+		left -= b.W + bandSpace
+	}
+	return out
+}
+
+// placeShelf places the bands of a row and returns where it ends. The last one takes what is left of the width.
+func placeShelf(shelf []Band, y, width int, s Summary) int {
+	x, height := gutter, 0
+	for i := range shelf {
+		b := &shelf[i]
+		b.X, b.Y, b.portX = x, y, gutter/2
+		if i > 0 {
+			b.portX, b.feedY = x-bandSpace/2, y-bandGap/2
+		}
+		if i == len(shelf)-1 {
+			b.W = gutter + width - x
+		}
+		b.place(s)
+		x = b.right() + bandSpace
+		height = max(height, b.H)
+	}
+	for i := range shelf {
+		shelf[i].H = height
+	}
+	return y + height
+}
+
+// colors gives every network its colour by id.
+func (s Summary) colors() map[string]string {
+	out := map[string]string{}
+	for i := range s.Networks {
+		out[s.Networks[i].ID] = colorOf(s.Networks, i)
+	}
+	return out
 }
 
 // colorOf gives DHCP and "none" greys of their own.
@@ -165,13 +224,13 @@ func colorOf(nets []Network, i int) string {
 	return string(rune('0' + i%palette))
 }
 
-// place puts the cards into rows; all cards of a row are as high as the highest.
-func (b *Band) place(cards []Card, hosts []Host, columns int) {
-	left := b.X + spine + bandPad
-	y := b.Y + bandHead + 20
-	for len(cards) > 0 {
-		row := cards[:min(columns, len(cards))]
-		cards = cards[len(row):]
+// place puts the cards into rows, as many side by side as the band is wide; all of a row are as high as the highest.
+func (b *Band) place(s Summary) {
+	left, y := b.X+spine+bandPad, b.Y+bandHead+20
+	columns := max(1, (b.W-spine-2*bandPad+cardGap)/(cardWidth+cardGap))
+	cards := b.Cards
+	b.Cards = nil
+	for row := range slices.Chunk(cards, columns) {
 		height := 0
 		for _, c := range row {
 			height = max(height, c.H)
@@ -186,10 +245,9 @@ func (b *Band) place(cards []Card, hosts []Host, columns int) {
 	} else {
 		y = b.Y + bandHead
 	}
-	b.hosts = countHosts(b.Network)
-	b.Guests = guestMarks(b.Network.guests(hosts))
+	b.Guests = guestMarks(b.Network.guests(s.Hosts), s)
 	if len(b.Guests) > 0 {
-		y += flow(b.Guests, Rect{left, y, b.right() - bandPad - left, 0}, 8) + 14
+		y += flow(b.Guests, Rect{left, y, b.right() - bandPad - left, 0}, 6) + 16
 	}
 	b.H = y - b.Y
 }
@@ -202,25 +260,50 @@ func countHosts(n Network) int {
 	return len(seen)
 }
 
-func guestMarks(guests []Attachment) []Mark {
+// guestMarks names each guest once, with its first address and the colour of the network it stands in.
+func guestMarks(guests []Attachment, s Summary) []Mark {
+	home := map[string]string{}
+	for _, h := range s.Hosts {
+		home[h.Name] = h.Network
+	}
+	colors := s.colors()
+	at := map[string]int{}
 	var out []Mark
-	for i, g := range guests {
-		if i == mostGuests {
-			more := plural(len(guests)-i, "more host")
-			return append(out, newMark("+"+more, more, "guest"))
+	for _, g := range guests {
+		full := strings.Join(present(g.Interface, g.Address), " ")
+		if i, ok := at[g.Host]; ok {
+			out[i].Tip += ", " + clean(full)
+			continue
 		}
-		full := strings.Join(present(g.Host, g.Interface, g.Address), " ")
-		text := clean(g.Host) + "  " + clean(g.Address)
-		out = append(out, newMark(sans(11).middle(text, 1000*(inner-markPad)), full, "guest"))
+		at[g.Host] = len(out)
+		address, _, _ := strings.Cut(g.Address, "/")
+		text := mark().middle(strings.Join(cleanAll(present(g.Host, address)), "  "), 1000*(inner-guestPad))
+		out = append(out, newGuest(text, g.Host+": "+full, colors[home[g.Host]]))
+	}
+	if more := len(out) - mostGuests; more > 0 {
+		text := "+" + plural(more, "more host")
+		out = append(out[:mostGuests], newMark(text, text, "guest"))
 	}
 	return out
 }
 
-const markPad = 18
+const guestPad = 30
+
+func newGuest(text, tip, color string) Mark {
+	m := newMark(text, tip, "guest")
+	m.W += guestPad - markPad
+	m.Color = color
+	return m
+}
+
+// mark measures the text of marks.
+func mark() measure { return sans(10) }
+
+const markPad = 14
 
 // newMark makes a mark as wide as its text.
 func newMark(text, tip, class string) Mark {
-	return Mark{Rect: Rect{W: sans(11).of(text)/1000 + markPad, H: markHeight}, Text: clean(text), Tip: clean(tip), Class: class}
+	return Mark{Rect: Rect{W: mark().of(text)/1000 + markPad, H: markHeight}, Text: clean(text), Tip: clean(tip), Class: class}
 }
 
 // flow sets marks into lines within the box and returns the height they take.
@@ -242,10 +325,9 @@ func flow(marks []Mark, box Rect, space int) int {
 // cards makes the card of every host, by network and sorted by address. Their places are relative until a band moves
 // them.
 func (s Summary) cards() map[string][]Card {
-	colors := map[string]string{}
+	colors := s.colors()
 	order := map[string]int{}
-	for i, n := range s.Networks {
-		colors[n.ID] = colorOf(s.Networks, i)
+	for _, n := range s.Networks {
 		for k, m := range slices.Backward(n.Members) {
 			order[n.ID+" "+m.Host] = k
 		}
@@ -271,12 +353,13 @@ func (s Summary) card(h Host, colors map[string]string) Card {
 		y += lineHeight
 	}
 	c.Disks = cardDisks(h)
+	y += 7
 	for i := range c.Disks {
 		c.Disks[i].place(y)
 		y += diskHeight
 	}
 	c.Badges = badges(h)
-	c.H = y + flow(c.Badges, Rect{cardPad, y, inner, 0}, 6) + cardPad
+	c.H = y + flow(c.Badges, Rect{cardPad, y, inner, 0}, 4) + cardPad
 	return c
 }
 
@@ -333,7 +416,7 @@ func newCardLine(address, iface string, first bool) CardLine {
 	const room = inner - 14
 	address, iface = clean(address), clean(iface)
 	line := CardLine{Left: mono(12).middle(address, 1000*room), Full: strings.Join(present(iface, address), " ")}
-	left := 1000*room - mono(12).of(line.Left) - 12000
+	left := 1000*room - mono(12).of(line.Left) - 12000 // thousandths, as all measures
 	if first && left > 30000 {
 		line.Right = sans(11).middle(iface, left)
 	}
@@ -357,7 +440,7 @@ func badges(h Host) []Mark {
 	var out []Mark
 	add := func(text, tip, class string) {
 		if text != "" {
-			out = append(out, newMark(sans(11).end(clean(text), 1000*(inner-markPad)), tip, class))
+			out = append(out, newMark(mark().end(clean(text), 1000*(inner-markPad)), tip, class))
 		}
 	}
 	if h.Member != nil {
@@ -412,9 +495,12 @@ func newCardDisk(d Disk, esp string) CardDisk {
 	for i, p := range parts {
 		sizes[i] = p.Size
 	}
-	c := CardDisk{Full: clean(d.text()), Kept: d.Kept, Note: clean(d.Table)}
-	if d.Kept {
+	c := CardDisk{Full: clean(d.text()), Kept: d.Kept}
+	switch {
+	case d.Kept:
 		c.Note = "kept"
+	case d.Table != "gpt" && len(d.Partitions) > 0:
+		c.Note = clean(d.Table)
 	}
 	room := 1000*(inner-28) - sans(11).of(c.Note)
 	c.Name = sans(11).middle(clean(cmp.Or(shortDevice(d.Device), d.Name)), room)
@@ -477,7 +563,7 @@ func (c *CardDisk) segments(parts []Partition, sizes []string) {
 	x := cardPad
 	for i, w := range shares(sizes, inner-between*(len(parts)-1), 6) {
 		p := parts[i]
-		tip := strings.Join(present(p.Name, p.Size, p.holds(), p.MountPoint), " ")
+		tip := strings.Join(present(p.text(), p.Size), ", ")
 		m := Mark{Rect: Rect{x, 0, w, barHeight}, Tip: clean(tip), Class: p.Use}
 		for _, text := range []string{p.caption(), p.MountPoint, p.Use} {
 			if text != "" && sans(10).of(clean(text)) <= 1000*(w-4) {
@@ -520,6 +606,8 @@ func uses() [][2]string {
 	}
 }
 
+const legendSwatch = 18 // with the blank after it
+
 // legend explains what the picture shows, and nothing else.
 func legend(s Summary) []Mark {
 	seen := map[string]bool{}
@@ -535,7 +623,9 @@ func legend(s Summary) []Mark {
 	var out []Mark
 	add := func(shown bool, text, class string) {
 		if shown {
-			out = append(out, newMark(text, "", class))
+			m := newMark(text, "", class)
+			m.W = legendSwatch + sans(11).of(text)/1000
+			out = append(out, m)
 		}
 	}
 	for _, u := range uses() {

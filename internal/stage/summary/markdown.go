@@ -10,7 +10,7 @@ import (
 // shows what the definition says and never becomes markup.
 func (s Summary) Markdown() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# %s\n\n%s\n", escapeMarkdown(s.title()), escapeMarkdown(s.counts()))
+	fmt.Fprintf(&b, "# %s\n\n%s\n", escapeMarkdown(s.title()), escapeMarkdown(strings.Join(append([]string{s.counts()}, problemLines(s.Totals)...), ", ")))
 	s.markdownHosts(&b)
 	s.markdownAddresses(&b)
 	s.markdownEntries(&b)
@@ -23,7 +23,7 @@ func (s Summary) Markdown() string {
 // title is the hive's name.
 func (s Summary) title() string { return cmp.Or(s.Name, "hive") }
 
-// counts is for example "12 hosts, 3 networks, 2 errors".
+// counts is for example "12 hosts, 3 networks, 1 cluster".
 func (s Summary) counts() string {
 	nets := 0
 	for _, n := range s.Networks {
@@ -31,8 +31,14 @@ func (s Summary) counts() string {
 			nets++
 		}
 	}
-	words := present(cmp.Or(plural(len(s.Hosts), "host"), "no hosts"), plural(nets, "network"))
-	return strings.Join(append(words, problemLines(s.Totals)...), ", ")
+	clusters := map[string]bool{}
+	for _, h := range s.Hosts {
+		if h.Member != nil {
+			clusters[h.Member.Cluster] = true
+		}
+	}
+	words := present(cmp.Or(plural(len(s.Hosts), "host"), "no hosts"), plural(nets, "network"), plural(len(clusters), "cluster"))
+	return strings.Join(words, ", ")
 }
 
 func (s Summary) markdownHosts(b *strings.Builder) {
@@ -40,7 +46,7 @@ func (s Summary) markdownHosts(b *strings.Builder) {
 	var rows [][]string
 	for _, r := range s.Rows() {
 		rows = append(rows, []string{
-			r.Host, strings.Join(r.Address, "\n"), strings.Join(r.Boot, ", "), r.NixOS, r.Platform, r.Role, r.Target,
+			r.Host, strings.Join(r.ported(func(p Port) []string { return p.Address }), "\n"), strings.Join(r.Boot, ", "), r.NixOS, r.Platform, r.Role, r.Target,
 			strings.Join(r.Problems, ", "),
 		})
 	}
@@ -131,15 +137,13 @@ func (s Summary) markdownVersions(b *strings.Builder) {
 	markdownTable(b, []string{"Host", "NixOS", "Pin", "Kernel"}, rows)
 }
 
-// text is for example "NixOS nixos-24.05, disko v1.8.2, k3s v1.27.4-k3s1".
+// text is for example "nixos-24.05, disko v1.8.2, k3s v1.27.4-k3s1".
 func (p Pins) text() string {
-	var words []string
-	for _, pin := range [][2]string{{"NixOS", p.NixOS}, {"disko", p.Disko}, {"k3s", p.K3s}} {
-		if pin[1] != "" {
-			words = append(words, pin[0]+" "+pin[1])
-		}
+	nixos := p.NixOS
+	if !strings.HasPrefix(nixos, "nixos") {
+		nixos = pinned("NixOS ", nixos)
 	}
-	return strings.Join(words, ", ")
+	return strings.Join(present(nixos, pinned("disko ", p.Disko), pinned("k3s ", p.K3s)), ", ")
 }
 
 func (s Summary) markdownProblems(b *strings.Builder) {

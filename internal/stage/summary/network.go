@@ -257,7 +257,7 @@ func (n Network) title() string {
 	case dhcpID:
 		return "DHCP"
 	case noneID:
-		return "no address"
+		return "no known address"
 	}
 	return strings.Join(n.Prefixes, "  ")
 }

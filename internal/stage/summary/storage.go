@@ -115,20 +115,20 @@ func (d Disk) text() string {
 }
 
 func (p Partition) text() string {
-	return strings.Join(present(p.Name, p.holds(), p.MountPoint), " ")
+	words := present(p.Name, p.holds(), p.MountPoint)
+	if len(words) > 1 && strings.HasPrefix(words[1], p.Name) && p.Name != "" { // "zfs tank" says it all
+		words = words[1:]
+	}
+	return strings.Join(words, " ")
 }
 
-// holds is what is on a partition, unless its name says so already: "ext4", "zfs tank", "luks".
+// holds is what is on a partition: "ext4", "zfs tank", "luks".
 func (p Partition) holds() string {
 	content := p.Format
 	if p.Content != "filesystem" {
 		content = cmp.Or(p.Content, p.Format)
 	}
-	content = strings.TrimSuffix(content, "_pv")
-	if content == p.Name {
-		content = ""
-	}
-	return strings.Join(present(content, p.Pool), " ")
+	return strings.Join(present(strings.TrimSuffix(content, "_pv"), p.Pool), " ")
 }
 
 // diskTexts has a line for each disk; without disko it names the file systems.
@@ -148,7 +148,7 @@ func (h Host) diskTexts() []string {
 }
 
 // shares divides a bar of the given width among the sizes of the partitions, which are as disko spells them. The size of
-// the disk is not a fact, so what takes the rest counts as three times all that is fixed, and at least 32 GiB. Every
+// the disk is not a fact, so what takes the rest counts as three times all that is fixed, and at least 64 GiB. Every
 // part gets at least least, and the shares add up to width exactly (provided there is room).
 func shares(sizes []string, width, least int) []int {
 	weights := weigh(sizes)
@@ -192,7 +192,7 @@ func weigh(sizes []string) []int64 {
 			fixed += out[i]
 		}
 	}
-	rest := max(3*fixed, 32*gib)
+	rest := max(3*fixed, 64*gib)
 	for i, s := range sizes {
 		if out[i] > 0 {
 			continue

@@ -102,27 +102,28 @@ func (d *drawing) hexagon(class string, x, y, size int) {
 }
 
 func (d *drawing) head(s Summary, p Picture) {
-	d.hexagon("f0", 49, 35, 11)
-	d.hexagon("f1", 38, 55, 11)
-	d.hexagon("f2", 60, 55, 11)
-	room := 1000 * (p.Width - gutter - 13 - margin)
-	pills := headPills(s)
-	for _, m := range pills {
-		room -= 1000 * (m.W + 8)
+	const x = gutter + 13
+	d.hexagon("f0", 49, 38, 11)
+	d.hexagon("f1", 38, 58, 11)
+	d.hexagon("f2", 60, 58, 11)
+	right := p.Width - margin
+	for _, m := range headPills(s) {
+		right -= m.W + 12
+		d.rect(m.Class, Rect{right, 28, m.W + 12, 24}, 12)
+		d.text("t11 count mid", right+m.W/2+6, 44, m.Text)
+		right -= 8
 	}
-	d.group(s.title(), func() { d.text("h1", gutter+13, 50, sans(25).end(clean(s.title()), room)) })
-	words := strings.Join(present(s.counts()), "")
-	line := strings.ReplaceAll(strings.Join(present(words, s.Pins.text()), ", "), ", ", "  ·  ")
-	wide := 1000 * (p.Width - gutter - 13 - margin)
-	d.group(line, func() { d.text("t13 soft", gutter+13, 76, sans(13).end(clean(line), wide)) })
-	x := p.Width - margin
-	for _, m := range pills {
-		x -= m.W
-		d.rect(m.Class, Rect{x, 30, m.W, 24}, 12)
-		d.text("t11 count mid", x+m.W/2, 46, m.Text)
-		x -= 8
-	}
+	d.headLine("h1", bold(25), x, 50, s.title(), right)
+	d.headLine("t13 soft", sans(13), x, 75, dotted(s.counts()), p.Width-margin)
+	d.headLine("t12 soft", sans(12), x, 95, dotted(s.Pins.text()), p.Width-margin)
 }
+
+// headLine shortens what has no room and keeps the whole of it as a tooltip.
+func (d *drawing) headLine(class string, m measure, x, y int, s string, right int) {
+	d.group(s, func() { d.text(class, x, y, m.end(clean(s), 1000*(right-x))) })
+}
+
+func dotted(s string) string { return strings.ReplaceAll(s, ", ", "  ·  ") }
 
 // headPills says how the hive is.
 func headPills(s Summary) []Mark {
@@ -145,17 +146,19 @@ func (d *drawing) trunk(p Picture) {
 	if p.uplink == 0 {
 		return
 	}
-	for i := len(p.Bands) - 1; i >= 0; i-- {
-		if p.Bands[i].Network.leads() {
-			d.path("wire trunk", "M%d %dV%d", x, p.uplink, p.Bands[i].headY())
-			break
-		}
-	}
+	low := p.uplink
 	for _, b := range p.Bands {
-		if b.Network.leads() {
-			d.path("wire trunk", "M%d %dH%d", x, b.headY(), b.X)
+		if !b.Network.leads() {
+			continue
 		}
+		y := b.headY()
+		if b.feedY > 0 {
+			y = b.feedY
+		}
+		d.path("wire trunk", "M%d %dH%dV%dH%d", x, y, b.portX, b.headY(), b.X)
+		low = max(low, y)
 	}
+	d.path("wire trunk", "M%d %dV%d", x, p.uplink, low)
 	d.path("cloud", "M%d %dh26a9 9 0 0 0 2 -17.8a13 13 0 0 0 -24.6 -4.4a10 10 0 0 0 -10 9.7a6.6 6.6 0 0 0 2.6 12.5z", x-11, p.uplink+10)
 	d.text("t12 soft", gutter+4, p.uplink+4, "uplink")
 }
@@ -172,7 +175,12 @@ func (d *drawing) band(b Band) {
 	for _, m := range b.Guests {
 		d.group(m.Tip, func() {
 			d.rect(m.Class, m.Rect, markHeight/2)
-			d.text("t11 mid", m.middle(), m.Y+14, m.Text)
+			if m.Color == "" {
+				d.text("t10 mid", m.middle(), m.Y+14, m.Text)
+				return
+			}
+			d.circle("f"+m.Color, m.X+12, m.Y+markHeight/2, 4)
+			d.text("t10", m.X+22, m.Y+14, m.Text)
 		})
 	}
 }
@@ -183,20 +191,20 @@ func (d *drawing) bandHead(b Band) {
 	y := b.headY()
 	n := b.Network
 	if len(n.Gateways) > 0 {
-		d.circle("f"+b.color, gutter/2, y, 13)
+		d.circle("f"+b.color, b.portX, y, 13)
 		d.path("onfill", "M%d %dh-5m2.5 -2.5l-2.5 2.5l2.5 2.5M%d %dh5m-2.5 -2.5l2.5 2.5l-2.5 2.5M%d %dv-5m-2.5 2.5l2.5 -2.5l2.5 2.5M%d %dv5m-2.5 -2.5l2.5 2.5l2.5 -2.5",
-			gutter/2-2, y, gutter/2+2, y, gutter/2, y-2, gutter/2, y+2)
+			b.portX-2, y, b.portX+2, y, b.portX, y-2, b.portX, y+2)
 	} else if n.leads() {
-		d.circle("f"+b.color, gutter/2, y, 6)
+		d.circle("f"+b.color, b.portX, y, 6)
 	}
 	x := b.X + spine + bandPad
 	count := plural(b.hosts, "host")
 	room := 1000*(b.right()-bandPad-x) - sans(12).of(count) - 20000
-	title := sans(15).end(clean(n.title()), room)
+	title := bold(15).end(clean(n.title()), room)
 	d.group(n.title(), func() { d.text("h2", x, y+5, title) })
-	room -= sans(15).of(title) + 16000
+	room -= bold(15).of(title) + 16000
 	if gateways := bandNote(n); gateways != "" && room > 60000 {
-		d.text("t12 soft", x+sans(15).of(title)/1000+16, y+5, sans(12).end(clean(gateways), room))
+		d.text("t12 soft", x+bold(15).of(title)/1000+16, y+5, sans(12).end(clean(gateways), room))
 	}
 	d.text("t12 soft end", b.right()-bandPad, y+5, count)
 }
@@ -207,7 +215,7 @@ func bandNote(n Network) string {
 	}
 	switch n.ID {
 	case dhcpID:
-		return "the subnet is the router's choice"
+		return "addresses are leased"
 	case noneID:
 		return ""
 	}
@@ -216,7 +224,7 @@ func bandNote(n Network) string {
 
 // bus is the wire of a network: down the left side of the band, with a branch above each row of cards.
 func (d *drawing) bus(b Band) {
-	if len(b.Cards) == 0 {
+	if len(b.Cards) == 0 || b.Network.ID == noneID {
 		return
 	}
 	x, class := b.X+spine, "wire s"+b.color
@@ -240,7 +248,9 @@ func (d *drawing) card(c Card, color string) {
 		class += " broken"
 	}
 	d.rect(class, c.Rect, 12)
-	d.circle("f"+color, c.middle(), c.Y, 4)
+	if c.Host.Network != noneID {
+		d.circle("f"+color, c.middle(), c.Y, 4)
+	}
 	d.cardHead(c, color)
 	for _, l := range c.Lines {
 		d.cardLine(c, l)
@@ -251,7 +261,7 @@ func (d *drawing) card(c Card, color string) {
 	for _, m := range c.Badges {
 		d.group(m.Tip, func() {
 			d.rect(m.Class, m.Rect, markHeight/2)
-			d.text("t11 mid "+m.Class+"-t", m.middle(), m.Y+14, m.Text)
+			d.text("t10 mid "+m.Class+"-t", m.middle(), m.Y+14, m.Text)
 		})
 	}
 }
@@ -270,7 +280,7 @@ func (d *drawing) cardHead(c Card, color string) {
 		}
 	}
 	left := x + 26
-	d.text("name", left, c.Y+28, sans(16).end(clean(c.Host.Name), 1000*(right-left)))
+	d.text("name", left, c.Y+28, bold(16).end(clean(c.Host.Name), 1000*(right-left-4)))
 	sub := sans(11).middle(clean(c.Host.subtitle()), 1000*(c.right()-cardPad-left))
 	d.text("t11 soft", left, c.Y+45, sub)
 	d.path("rule", "M%d %dH%d", c.X+cardPad, c.Y+cardHead, c.right()-cardPad)
@@ -341,6 +351,6 @@ func (d *drawing) legend(p Picture) {
 		default:
 			d.rect(m.Class, swatch, 3)
 		}
-		d.text("t11 soft", m.X+18, m.Y+14, m.Text)
+		d.text("t11 soft", m.X+legendSwatch, m.Y+14, m.Text)
 	}
 }

@@ -9,8 +9,7 @@ import (
 // Row is one host of the table. A slice is one line of the cell each.
 type Row struct {
 	Host     string
-	Address  []string // CIDR notation, or dhcp
-	Link     []string // interface name and MAC address, of each interface
+	Ports    []Port
 	Disks    []string // a disk each
 	Boot     []string // loader, firmware
 	NixOS    string   // release
@@ -19,6 +18,12 @@ type Row struct {
 	Target   string
 	Problems []string // errors, warnings, notes
 	Facts    string   // the host's [Origin]
+}
+
+// Port is an interface in the table.
+type Port struct {
+	Address []string // CIDR notation, or dhcp
+	Link    []string // interface name and MAC address
 }
 
 // Rows has a row for each host, by name. "-" says that there is nothing, "?" that it is not known.
@@ -42,10 +47,11 @@ func (h Host) row() Row {
 		Problems: dashes(problemLines(h.Problems)), Facts: cmp.Or(string(h.Origin), "-"),
 	}
 	for _, i := range h.Interfaces {
-		r.Address = append(r.Address, cleanAll(i.addressTexts())...)
-		r.Link = append(r.Link, cleanAll(present(i.Name, i.MAC))...)
+		r.Ports = append(r.Ports, Port{cleanAll(i.addressTexts()), dashes(cleanAll(present(i.Name, i.MAC)))})
 	}
-	r.Address, r.Link = dashes(r.Address), dashes(r.Link)
+	if len(r.Ports) == 0 {
+		r.Ports = []Port{{one("-"), one("-")}}
+	}
 	if h.Target != nil {
 		r.Target = clean(h.Target.Text)
 	}
@@ -53,12 +59,43 @@ func (h Host) row() Row {
 }
 
 func brokenRow(h Host) Row {
-	unknown := []string{"?"}
 	return Row{
-		Host: clean(h.Name), Address: unknown, Link: unknown, Disks: unknown, Boot: unknown, NixOS: "?", Platform: "?",
-		Role: "?", Target: "?", Problems: dashes(append([]string{"broken"}, problemLines(h.Problems)...)),
+		Host: clean(h.Name), Ports: []Port{{one("?"), one("?")}}, Disks: one("?"), Boot: one("?"), NixOS: "?", Platform: "?",
+		Role: "?", Target: "?", Problems: append([]string{"broken"}, problemLines(h.Problems)...),
 		Facts: cmp.Or(string(h.Origin), "-"),
 	}
+}
+
+// addresses and links are the lines of two columns side by side: an interface starts on the same line in both.
+func (r Row) addresses() []string {
+	return r.aligned(func(p Port) []string { return breakAddresses(p.Address) })
+}
+
+func (r Row) links() []string { return r.aligned(func(p Port) []string { return p.Link }) }
+
+func (r Row) aligned(of func(Port) []string) []string {
+	var out []string
+	for _, p := range r.Ports {
+		lines := of(p)
+		out = append(out, lines...)
+		for range max(len(breakAddresses(p.Address)), len(p.Link)) - len(lines) {
+			out = append(out, "")
+		}
+	}
+	return out
+}
+
+// breakAddresses breaks long IPv6 addresses after a colon, lest a single one widen the table for all.
+func breakAddresses(addresses []string) []string {
+	var out []string
+	for _, a := range addresses {
+		if cut := strings.LastIndex(a[:min(len(a), longAddress)], ":") + 1; len(a) > longAddress && cut > 0 {
+			out = append(out, a[:cut], "  "+a[cut:])
+			continue
+		}
+		out = append(out, a)
+	}
+	return out
 }
 
 func cleanAll(words []string) []string {
@@ -89,8 +126,9 @@ func (s Summary) Table(width int) (header []string, rows [][]string) {
 	if width <= 0 {
 		return s.flat()
 	}
-	for _, columns := range [][]column{s.spacious(), s.compact()} {
-		header, rows = arrange(columns, s.Rows(), width)
+	hosts := s.Rows()
+	for _, columns := range [][]column{spacious(hosts), compact(hosts), narrow(hosts)} {
+		header, rows = arrange(columns, hosts, width)
 		if tableWidth(header, rows) <= width {
 			break
 		}
@@ -104,21 +142,29 @@ func (s Summary) flat() (header []string, rows [][]string) {
 	for _, r := range s.Rows() {
 		comma := func(lines []string) string { return strings.Join(lines, ", ") }
 		rows = append(rows, []string{
-			r.Host, comma(r.Address), comma(r.Link), strings.Join(r.Disks, "; "), comma(r.Boot), r.NixOS, r.Platform,
-			r.Role, r.Target, comma(r.Problems), r.Facts,
+			r.Host, comma(r.ported(func(p Port) []string { return p.Address })), comma(r.ported(func(p Port) []string { return p.Link })),
+			strings.Join(r.Disks, "; "), comma(r.Boot), r.NixOS, r.Platform, r.Role, r.Target, comma(r.Problems), r.Facts,
 		})
 	}
 	return header, rows
 }
 
+func (r Row) ported(of func(Port) []string) []string {
+	var out []string
+	for _, p := range r.Ports {
+		out = append(out, of(p)...)
+	}
+	return out
+}
+
 func one(s string) []string { return []string{s} }
 
 // spacious gives every fact its column. Platform and facts appear when they tell hosts apart.
-func (s Summary) spacious() []column {
+func spacious(hosts []Row) []column {
 	columns := []column{
 		{"HOST", func(r Row) []string { return one(r.Host) }},
-		{"ADDRESS", func(r Row) []string { return r.Address }},
-		{"INTERFACE", func(r Row) []string { return r.Link }},
+		{"ADDRESS", Row.addresses},
+		{"INTERFACE", Row.links},
 		{"DISKS", func(r Row) []string { return r.Disks }},
 		{"BOOT", func(r Row) []string { return r.Boot }},
 		{"NIXOS", func(r Row) []string { return one(r.NixOS) }},
@@ -129,47 +175,91 @@ func (s Summary) spacious() []column {
 		{"FACTS", func(r Row) []string { return one(r.Facts) }},
 	}
 	return slices.DeleteFunc(columns, func(c column) bool {
-		return (c.header == "PLATFORM" && s.alike(Row.platform)) || (c.header == "FACTS" && s.allTracked())
+		return (c.header == "PLATFORM" && onePlatform(hosts)) || (c.header == "FACTS" && allTracked(hosts))
 	})
 }
 
-func (r Row) platform() string { return r.Platform }
-
-func (s Summary) alike(of func(Row) string) bool {
-	seen := map[string]bool{}
-	for _, r := range s.Rows() {
-		seen[of(r)] = true
-	}
-	return len(seen) <= 1
+func onePlatform(hosts []Row) bool {
+	return !slices.ContainsFunc(hosts, func(r Row) bool { return r.Platform != hosts[0].Platform })
 }
 
 // allTracked: fresh or cached is of little interest; a host that can never be cached is.
-func (s Summary) allTracked() bool {
-	return !slices.ContainsFunc(s.Hosts, func(h Host) bool { return h.Origin == Untracked })
+func allTracked(hosts []Row) bool {
+	return !slices.ContainsFunc(hosts, func(r Row) bool { return r.Facts == string(Untracked) })
 }
 
 // compact puts related facts into one column, below each other.
-func (s Summary) compact() []column {
-	platform := !s.alike(Row.platform)
+func compact(hosts []Row) []column {
 	return []column{
 		{"HOST", func(r Row) []string { return one(r.Host) }},
-		{"ADDRESS, MAC", func(r Row) []string { return slices.Concat(r.Address, r.Link) }},
+		{"ADDRESS, MAC", Row.stacked},
 		{"DISKS", func(r Row) []string { return r.Disks }},
-		{"BOOT, NIXOS", func(r Row) []string {
-			lines := append(slices.Clone(r.Boot), r.NixOS)
-			if platform {
-				lines = append(lines, r.Platform)
+		{"BOOT, NIXOS", bootLines(onePlatform(hosts))},
+		{"ROLE, TARGET", Row.roleLines},
+		{"PROBLEMS", Row.problemLines},
+	}
+}
+
+// narrow is compact for the smallest terminals.
+func narrow(hosts []Row) []column {
+	boot := bootLines(onePlatform(hosts))
+	return []column{
+		{"HOST", func(r Row) []string {
+			lines := one(measure(cells).middle(r.Host, leastDisk))
+			for _, p := range r.problemLines() {
+				if p != "-" {
+					lines = append(lines, "  "+p)
+				}
 			}
 			return lines
 		}},
-		{"ROLE, TARGET", func(r Row) []string { return append(one(r.Role), splitTarget(r.Target)...) }},
-		{"PROBLEMS", func(r Row) []string {
-			if r.Facts == string(Untracked) {
-				return append(slices.Clone(r.Problems), r.Facts)
-			}
-			return r.Problems
-		}},
+		{"ADDRESS, MAC", Row.stacked},
+		{"DISKS", func(r Row) []string { return r.Disks }},
+		{"BOOT, TARGET", func(r Row) []string { return append(boot(r), r.roleLines()...) }},
 	}
+}
+
+func (r Row) stacked() []string {
+	var out []string
+	for _, p := range r.Ports {
+		out = append(out, breakAddresses(p.Address)...)
+		switch joined := strings.Join(p.Link, " "); {
+		case p.Link[0] == p.Address[0]: // both "-" or "?"
+		case cellWidth(joined) <= longAddress:
+			out = append(out, joined)
+		default:
+			out = append(out, p.Link...)
+		}
+	}
+	return out
+}
+
+// bootLines leaves out the platform if it is the same for all.
+func bootLines(onePlatform bool) func(Row) []string {
+	return func(r Row) []string {
+		lines := slices.Clone(r.Boot)
+		if r.NixOS != r.Boot[0] { // both "?"
+			lines = append(lines, r.NixOS)
+		}
+		if !onePlatform && r.Platform != r.NixOS {
+			lines = append(lines, r.Platform)
+		}
+		return lines
+	}
+}
+
+func (r Row) roleLines() []string {
+	if r.Role == "-" || r.Role == "?" {
+		return splitTarget(r.Target)
+	}
+	return append(one(r.Role), splitTarget(r.Target)...)
+}
+
+func (r Row) problemLines() []string {
+	if r.Facts == string(Untracked) {
+		return append(slices.DeleteFunc(slices.Clone(r.Problems), func(p string) bool { return p == "-" }), r.Facts)
+	}
+	return r.Problems
 }
 
 // splitTarget breaks a long target after its user.
@@ -185,8 +275,10 @@ func splitTarget(t string) []string {
 func cellWidth(s string) int { return measure(cells).of(s) }
 
 const (
-	gap       = 2  // blanks between columns, as ui prints them
-	leastDisk = 20 // columns that a layout of disks needs to be read
+	gap = 2 // blanks between columns, as ui prints them
+
+	longAddress = 24 // an IPv6 address beyond this takes two lines
+	leastDisk   = 18 // columns that a layout of disks needs to be read
 )
 
 // arrange gives the disks, which are text that can be broken, the room that all others leave.
@@ -232,16 +324,21 @@ func hostLines(columns []column, h Row, disks int) [][]string {
 	return out
 }
 
-// wrapAll breaks lines to the width, with what follows set in, and shortens words that still stick out.
+// wrapAll breaks lines to the width, with what follows set in. Long words are shortened so far that a short one, as in
+// "by-id virtio-OS:", has room beside them.
 func wrapAll(lines []string, width int) []string {
 	m := measure(cells)
 	var out []string
 	for _, line := range lines {
-		for i, part := range m.wrap(line, width-gap) {
+		words := strings.Fields(line)
+		for i := range words {
+			words[i] = m.middle(words[i], max(width-gap-len("by-id "), 1))
+		}
+		for i, part := range m.wrap(strings.Join(words, " "), width-gap) {
 			if i > 0 {
 				part = "  " + part
 			}
-			out = append(out, m.middle(part, width))
+			out = append(out, part)
 		}
 	}
 	return out

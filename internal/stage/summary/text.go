@@ -54,9 +54,14 @@ func cells(r rune) int {
 }
 
 // sans measures a proportional font of the given size in thousandths of a pixel. The fonts of a viewer are not known, so
-// it reckons with a broad one (DejaVu Sans, bold).
+// it reckons with a broad one (DejaVu Sans).
 func sans(size int) measure {
 	return func(r rune) int { return size * sansEm(r) }
+}
+
+// bold is sans in a heavy weight.
+func bold(size int) measure {
+	return func(r rune) int { return size * sansEm(r) * 112 / 100 }
 }
 
 func sansEm(r rune) int {
@@ -65,14 +70,16 @@ func sansEm(r rune) int {
 		return 0
 	case wide(r):
 		return 1050
-	case strings.ContainsRune("iIjl.,:;'|!()[]{} /ft", r):
-		return 400
+	case strings.ContainsRune("iIjl'|", r):
+		return 290
+	case strings.ContainsRune(".,:;!()[]{} /ftr-·", r):
+		return 370
 	case strings.ContainsRune("mwMW@%…", r):
-		return 1000
-	case unicode.IsUpper(r):
-		return 740
+		return 980
+	case unicode.IsUpper(r), r == '_', r > unicode.MaxLatin1:
+		return 760
 	}
-	return 660
+	return 630
 }
 
 // mono measures a font of fixed pitch, see sans.
