@@ -143,14 +143,14 @@ let
     lib.naturalSort (lib.unique (config.boot.initrd.availableKernelModules ++ generic))
   );
 
-  # swapDevices is a list of submodules: only what a person writes, never the names and units derived from it.
+  # swapDevices is a list of submodules: only what a person writes, never the names and units derived from it. A label has
+  # become a device by then.
   swap =
     let
       one =
         s:
         lib.filterAttrs (_: v: v != null) {
           inherit (s) device;
-          label = s.label or null;
           size = s.size or null;
           priority = s.priority or null;
           options = s.options or null;
@@ -162,12 +162,7 @@ let
           };
         };
     in
-    lib.optional (config.swapDevices != [ ]) (
-      value false [ "swapDevices" ] true (
-        # a device by its label is the label: giving both would be setting it twice
-        map (s: removeAttrs (one s) (optional ((s.label or null) != null) "device")) config.swapDevices
-      )
-    );
+    optional (config.swapDevices != [ ]) (value false [ "swapDevices" ] true (map one config.swapDevices));
 
   firmware = lib.optional (
     config.hardware.enableRedistributableFirmware or false || config.hardware.enableAllFirmware or false

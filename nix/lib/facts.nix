@@ -227,7 +227,7 @@ let
       kind = if builtins.elem kind [ "ethernet" "wireless" "vlan" "bridge" "macvlan" "bond" ] then kind else "other";
       parent = "";
       vlan = if kind == "vlan" then dev.vlanConfig.Id or 0 else 0;
-      dhcp = dhcpOf (net.DHCP or net.networkConfig.DHCP or "");
+      dhcp = dhcpOf (if net.DHCP or null != null then net.DHCP else net.networkConfig.DHCP or "");
       addresses = filter (a: a != "") ((net.address or [ ]) ++ many (net.networkConfig.Address or null) ++ sections);
     };
   wanted = i: i.dhcp != "" || i.addresses != [ ];

@@ -1,0 +1,5 @@
+import ../common/node.nix {
+  address = "10.0.100.12";
+  mac = "70:85:c2:5e:00:02";
+  disk = "ata-CT500MX500SSD1_2013E29A0002";
+}

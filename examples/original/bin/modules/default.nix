@@ -1,0 +1,2 @@
+# Definitions of the original project import this path. The program brings the options itself.
+{ }
