@@ -10,8 +10,15 @@ fi
 # Nothing here needs a binary cache, and without a network each question to one costs seconds.
 config='substituters ='
 
-socket=/nix/var/nix/daemon-socket/socket
-if [ -w "${NIX_STATE_DIR:-/nix/var/nix}" ] && [ ! -S "$socket" ]; then
+# A socket alone proves nothing: it may be left over from the machine an image was made on.
+daemon_answers() {
+	NIX_REMOTE=daemon nix-store --check-validity --print-invalid /nix/store/00000000000000000000000000000000-x >/dev/null 2>&1
+}
+
+if daemon_answers; then
+	NIX_REMOTE=daemon
+elif [ "$(id -u)" -eq 0 ] || [ -w /nix/store ]; then
+	NIX_REMOTE=local
 	# The builders of the tests use the /bin/sh of this machine, which a sandbox would hide.
 	config="$config
 sandbox = false"
@@ -20,12 +27,11 @@ sandbox = false"
 		config="$config
 build-users-group ="
 	fi
-	NIX_REMOTE=local
-	export NIX_REMOTE
-elif [ -S "$socket" ] && [ ! -w "$socket" ]; then
-	echo "set-up: you may not use the nix-daemon of this machine. On Debian: sudo adduser $(id -un) nix-users, and log in again" >&2
+else
+	echo "set-up: the nix-daemon of this machine does not answer $(id -un). Is it running? On Debian its users are in the group nix-users." >&2
 	exit 1
 fi
+export NIX_REMOTE
 
 NIX_CONFIG="${NIX_CONFIG:+$NIX_CONFIG
 }$config"
