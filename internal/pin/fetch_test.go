@@ -39,7 +39,7 @@ func tree(t *testing.T, content string) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "a tree")
 	write(t, filepath.Join(dir, "module.nix"), "{ }\n")
-	write(t, filepath.Join(dir, "version.nix"), "{ version = \"v1.2.3\"; }\n")
+	write(t, filepath.Join(dir, "version.nix"), "{ version = \"1.2.3\"; }\n")
 	write(t, filepath.Join(dir, "content"), content)
 	return dir
 }
@@ -130,7 +130,7 @@ func TestAFolderIsPinnedByItsContentWithoutGit(t *testing.T) {
 	if first.Path != dir || first.URL != "" || first.Rev != "" || first.Check() != nil {
 		t.Errorf("entry %+v", first)
 	}
-	if got := Release(first.StorePath); got != "v1.2.3" {
+	if got := Release(first.StorePath); got != "1.2.3" {
 		t.Errorf("release %q", got)
 	}
 	write(t, filepath.Join(dir, ".git", "index"), "changes with every git command")

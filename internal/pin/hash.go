@@ -43,8 +43,12 @@ func parseSRI(s string) ([]byte, error) {
 
 func sri(sum []byte) string { return "sha256-" + base64.StdEncoding.EncodeToString(sum) }
 
-// sriFrom32 turns the spelling the nix programs print ("sha256:" and 52 characters, or the characters alone) into SRI.
+// sriFrom32 turns the spelling nix-store prints ("sha256:" and 52 characters) into SRI. SRI itself passes: newer programs of Nix tend
+// towards it.
 func sriFrom32(s string) (string, error) {
+	if _, err := parseSRI(s); err == nil {
+		return s, nil
+	}
 	sum, err := decode32(strings.TrimPrefix(s, "sha256:"))
 	if err != nil || len(sum) != sha256.Size {
 		return "", fmt.Errorf("hash %q is not a SHA-256 in Nix' base 32", s)

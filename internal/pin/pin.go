@@ -123,7 +123,7 @@ func (e *TreeError) Hint() string { return fmt.Sprintf("correct %q in versions.j
 
 var diskoVersion = regexp.MustCompile(`(?m)\bversion\s*=\s*"([^"\\$]*)"`)
 
-// Release reads the version a fetched tree says it has: "24.05" for nixpkgs, "v1.8.2" for disko. It is empty if the tree does not
+// Release reads the version a fetched tree says it has: "24.05" for nixpkgs, "1.8.2" for disko. It is empty if the tree does not
 // say, which development branches of disko do not.
 func Release(tree string) string {
 	if b, err := os.ReadFile(filepath.Join(tree, "lib", ".version")); err == nil {

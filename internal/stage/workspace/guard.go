@@ -13,7 +13,7 @@ import (
 )
 
 // guard lets one run at a time change the lock. Others wait for it, until ctx ends. The kernel releases it with the process, so a
-// killed run leaves nothing to clean up.
+// killed run blocks nobody.
 func (p Pinner) guard(ctx context.Context) (release func(), err error) {
 	dir := p.Workspace.File(StateName)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -27,6 +27,7 @@ func (p Pinner) guard(ctx context.Context) (release func(), err error) {
 		_ = f.Close()
 		return nil, fmt.Errorf("wait for the other run in %s: %w", p.Workspace.Dir, err)
 	}
+	_ = os.Remove(lockSibling(p.Workspace.Dir)) // what a killed run may have left
 	return func() { _ = f.Close() }, nil
 }
 

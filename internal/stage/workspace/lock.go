@@ -88,8 +88,7 @@ func (l lock) text() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// write replaces the file in one step. Only the holder of the guard calls it, so the sibling's name can be a fixed one, and what a
-// killed run left of it is overwritten.
+// write replaces the file in one step. Only the holder of the guard calls it, so the sibling's name can be a fixed one.
 func (l lock) write(dir string) error {
 	text, err := l.text()
 	if err != nil {

@@ -45,7 +45,7 @@ func nixosTree() map[string]string {
 }
 
 func diskoTree() map[string]string {
-	return map[string]string{"module.nix": "{ }", "version.nix": `{ version = "v1.8.2"; }`, "content": unique()}
+	return map[string]string{"module.nix": "{ }", "version.nix": `{ version = "1.8.2"; _released = true; }`, "content": unique()}
 }
 
 // pinned is a workspace with two hosts whose pins are folders in it.
@@ -273,7 +273,7 @@ func TestShowTellsWhatIsLockedAndPresent(t *testing.T) {
 	}
 	pins(t, p)
 	after, err := p.Show(t.Context())
-	if err != nil || after[0].State != Locked || !after[0].Present || after[0].Release != "24.05" || after[1].Release != "v1.8.2" {
+	if err != nil || after[0].State != Locked || !after[0].Present || after[0].Release != "24.05" || after[1].Release != "1.8.2" {
 		t.Errorf("after: %+v, %v", after, err)
 	}
 	t.Setenv("PATH", t.TempDir())
@@ -385,10 +385,11 @@ func TestWaitingForAnotherRunEndsWithTheContext(t *testing.T) {
 	}
 }
 
-func TestAnInterruptedFetchLeavesTheOldLock(t *testing.T) {
+func TestAnInterruptedFetchLeavesTheOldLockAndNothingElse(t *testing.T) {
 	p := pinned(t)
 	pins(t, p)
 	before := lockText(t, p)
+	put(t, lockSibling(p.Workspace.Dir), "half written by a run that was kill", false)
 	ctx, cancel := context.WithCancel(t.Context())
 	p.Progress = func(e progress.Event) {
 		if e.State == progress.Running {
