@@ -30,10 +30,11 @@ type Band struct {
 	Cards   []Card
 	Guests  []Mark // hosts that are attached but drawn elsewhere
 
-	color string // suffix of the style classes
-	hosts int    // cards and guests, each host once
-	portX int    // centre of the router symbol, left of the band
-	feedY int    // height of the wire that leads to a band beside another one; 0 for the first of a row
+	color  string // suffix of the style classes
+	router string // colour of the router symbol: of the network the gateway's host stands in, if it is one of ours
+	hosts  int    // cards and guests, each host once
+	portX  int    // centre of the router symbol, left of the band
+	feedY  int    // height of the wire that leads to a band beside another one; 0 for the first of a row
 }
 
 // Mark is a word with a shape around or before it: a badge, a legend entry, a guest.
@@ -157,7 +158,13 @@ func (s Summary) bands(cards map[string][]Card) []Band {
 	colors := s.colors()
 	var out []Band
 	for _, n := range s.Networks {
-		out = append(out, Band{Network: n, color: colors[n.ID], hosts: countHosts(n), Cards: cards[n.ID]})
+		b := Band{Network: n, color: colors[n.ID], router: colors[n.ID], hosts: countHosts(n), Cards: cards[n.ID]}
+		for _, h := range s.Hosts {
+			if n.Via != "" && h.Name == n.Via {
+				b.router = colors[h.Network]
+			}
+		}
+		out = append(out, b)
 	}
 	return out
 }
@@ -190,6 +197,9 @@ func placeShelf(shelf []Band, y, width int, s Summary) int {
 		b.X, b.Y, b.portX = x, y, gutter/2
 		if i > 0 {
 			b.portX, b.feedY = x-bandSpace/2, y-bandGap/2
+		}
+		if b.Network.Via != "" {
+			b.portX = b.X
 		}
 		if i == len(shelf)-1 {
 			b.W = gutter + width - x

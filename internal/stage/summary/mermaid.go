@@ -33,18 +33,23 @@ const mermaidClasses = `  classDef net fill:#dbeafe,stroke:#3b82f6,color:#1e293b
   classDef error fill:#fee2e2,stroke:#dc2626,color:#1e293b
 `
 
-// leads says that the network has a way out: a gateway, or DHCP, which brings one.
-func (n Network) leads() bool { return len(n.Gateways) > 0 || n.ID == dhcpID }
-
 func (s Summary) mermaidNetwork(b *strings.Builder, i int, n Network) {
 	fmt.Fprintf(b, "  net%d{{\"%s\"}}:::net\n", i, mermaidLines(strings.Split(n.title(), "  ")...))
 	switch {
 	case len(n.Gateways) > 0:
 		fmt.Fprintf(b, "  gateway%d([\"%s\"]):::gateway\n", i, mermaidLines(append([]string{"gateway"}, n.Gateways...)...))
-		fmt.Fprintf(b, "  uplink --- gateway%d\n  gateway%d --- net%d\n", i, i, i)
+		fmt.Fprintf(b, "  %s --- gateway%d\n  gateway%d --- net%d\n", s.mermaidWayOut(n), i, i, i)
 	case n.leads():
 		fmt.Fprintf(b, "  uplink --- net%d\n", i)
 	}
+}
+
+// mermaidWayOut is the node behind a gateway.
+func (s Summary) mermaidWayOut(n Network) string {
+	if i := slices.IndexFunc(s.Hosts, func(h Host) bool { return h.Name == n.Via }); n.Via != "" && i >= 0 {
+		return fmt.Sprintf("host%d", i)
+	}
+	return "uplink"
 }
 
 func (h Host) mermaidLabel() string {
@@ -79,6 +84,9 @@ func (s Summary) mermaidLinks(b *strings.Builder) {
 				continue
 			}
 			seen[m.Host] = true
+			if m.Host == n.Via { // drawn as the way out
+				continue
+			}
 			line := "---"
 			if s.Hosts[at[m.Host]].Network != n.ID {
 				line = "-.-"

@@ -18,6 +18,7 @@ type Network struct {
 	ID       string       `json:"id"`       // net1, net2, ..., dhcp, none
 	Prefixes []string     `json:"prefixes"` // CIDR notation, IPv4 first; empty for dhcp and none
 	Gateways []string     `json:"gateways"` // the way out, as the hosts name it
+	Via      string       `json:"via"`      // the host of the hive that is the gateway; empty if it is none of them
 	Members  []Attachment `json:"members"`  // by address, then host
 }
 
@@ -199,17 +200,18 @@ func firstNetwork(host string, nets []Network) string {
 // assignGateways notes each gateway at the network it is in. A gateway outside of all subnets (on-link, link-local) is
 // noted where its host stands.
 func assignGateways(hosts []Host, nets []Network) {
-	named := map[netip.Addr]bool{}
 	for _, h := range hosts {
 		for _, g := range h.Gateways {
-			if a, err := netip.ParseAddr(g); err == nil {
-				named[a] = true
-			}
 			addGateway(h, g, nets)
 		}
 	}
 	for i := range hosts {
-		hosts[i].IsGateway = holdsAny(hosts[i], named)
+		for n := range nets {
+			if slices.ContainsFunc(nets[n].Gateways, hosts[i].holds) {
+				hosts[i].IsGateway = true
+				nets[n].Via = cmp.Or(nets[n].Via, hosts[i].Name)
+			}
+		}
 	}
 }
 
@@ -223,10 +225,13 @@ func addGateway(h Host, gateway string, nets []Network) {
 	}
 }
 
-func holdsAny(h Host, addresses map[netip.Addr]bool) bool {
+// holds reports whether an address is the host's own.
+func (h Host) holds(address string) bool {
 	for _, i := range h.Interfaces {
-		for _, a := range i.Addresses {
-			if p, err := netip.ParsePrefix(a); err == nil && addresses[p.Addr()] {
+		for _, text := range i.Addresses {
+			p, err := netip.ParsePrefix(text)
+			a, errA := netip.ParseAddr(address)
+			if err == nil && errA == nil && p.Addr() == a && !a.IsLinkLocalUnicast() {
 				return true
 			}
 		}
@@ -249,6 +254,11 @@ func (n Network) holds(address string) bool {
 		}
 	}
 	return false
+}
+
+// leads says that the network has a way out of the hive: a gateway that is none of its hosts, or DHCP, which brings one.
+func (n Network) leads() bool {
+	return (len(n.Gateways) > 0 && n.Via == "") || n.ID == dhcpID
 }
 
 // title names the network for people.

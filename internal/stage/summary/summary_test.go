@@ -16,15 +16,15 @@ func TestNetworksAreFoundFromInterfacesGatewaysAndDHCP(t *testing.T) {
 	s := New(twelveHosts())
 	var got []string
 	for _, n := range s.Networks {
-		got = append(got, n.ID+" "+strings.Join(n.Prefixes, "+")+" via "+strings.Join(n.Gateways, "+"))
+		got = append(got, n.ID+" "+strings.Join(n.Prefixes, "+")+" via "+strings.Join(n.Gateways, "+")+" "+n.Via)
 	}
 	want := []string{
-		"net1 10.20.0.0/24+fd00:20::/64 via 10.20.0.1+fd00:20::1",
-		"net2 10.30.0.0/28 via ",
-		"net3 192.168.1.0/24 via 192.168.1.1",
-		"net4 2001:db8:1234:5678::/64 via fe80::1",
-		"dhcp  via ",
-		"none  via ",
+		"net1 10.20.0.0/24+fd00:20::/64 via 10.20.0.1+fd00:20::1 gate",
+		"net2 10.30.0.0/28 via  ",
+		"net3 192.168.1.0/24 via 192.168.1.1 ",
+		"net4 2001:db8:1234:5678::/64 via fe80::1 ",
+		"dhcp  via  ",
+		"none  via  ",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("networks are\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
@@ -409,7 +409,7 @@ func TestMermaidLabelsHoldNoSyntax(t *testing.T) {
 func TestMermaidLinksEveryHostToItsNetworks(t *testing.T) {
 	got := New(twelveHosts()).Mermaid()
 	for _, line := range []string{
-		"  uplink --- gateway0\n", "  gateway0 --- net0\n", "  net0 --- host3\n", "  net1 -.- host3\n", "  uplink --- net4\n",
+		"  host2 --- gateway0\n", "  uplink --- gateway2\n", "  gateway0 --- net0\n", "  net0 --- host3\n", "  net1 -.- host3\n", "  uplink --- net4\n",
 		`  host3["k1<br>10.20.0.11/24<br>fd00:20::11/64<br>10.30.0.11/28<br>server #40;home#41;"]:::ok` + "\n",
 	} {
 		if !strings.Contains(got, line) {
@@ -446,6 +446,7 @@ func TestNewLeavesItsInputAlone(t *testing.T) {
 }
 
 func TestGoldenFiles(t *testing.T) {
+	look(t)
 	for file, got := range map[string]string{
 		"one.svg": string(New(oneHost()).SVG()),
 		"four.md": New(fourHosts()).Markdown(),

@@ -167,8 +167,8 @@ func (b Band) headY() int { return b.Y + bandHead/2 }
 
 func (d *drawing) band(b Band) {
 	d.rect("band f"+b.color+" s"+b.color, b.Rect, 16)
-	d.bandHead(b)
 	d.bus(b)
+	d.bandHead(b)
 	for _, c := range b.Cards {
 		d.group(c.Host.tip(), func() { d.card(c, b.color) })
 	}
@@ -186,12 +186,12 @@ func (d *drawing) band(b Band) {
 }
 
 // bandHead is the name of the network, its gateways, and how many hosts are in it. A router symbol stands where the
-// trunk meets a network with a gateway.
+// trunk meets a network with a gateway; if that is a host of the hive, it stands at the band's edge, off the trunk.
 func (d *drawing) bandHead(b Band) {
 	y := b.headY()
 	n := b.Network
 	if len(n.Gateways) > 0 {
-		d.circle("f"+b.color, b.portX, y, 13)
+		d.circle("f"+b.router, b.portX, y, 13)
 		d.path("onfill", "M%d %dh-5m2.5 -2.5l-2.5 2.5l2.5 2.5M%d %dh5m-2.5 -2.5l2.5 2.5l-2.5 2.5M%d %dv-5m-2.5 2.5l2.5 -2.5l2.5 2.5M%d %dv5m-2.5 -2.5l2.5 2.5l2.5 -2.5",
 			b.portX-2, y, b.portX+2, y, b.portX, y-2, b.portX, y+2)
 	} else if n.leads() {
@@ -211,6 +211,9 @@ func (d *drawing) bandHead(b Band) {
 
 func bandNote(n Network) string {
 	if len(n.Gateways) > 0 {
+		if n.Via != "" {
+			return "gateway " + n.Via + " (" + strings.Join(n.Gateways, ", ") + ")"
+		}
 		return "gateway " + strings.Join(n.Gateways, ", ")
 	}
 	switch n.ID {
