@@ -12,31 +12,49 @@ type static struct {
 	prefix netip.Prefix // the address with its prefix length, not masked
 }
 
-// uplinks are the interfaces other machines can be reached through. Left out: the loopback, a bridge nothing is plugged
-// into (containers, virtual machines: the same address on every host is fine there), and tunnels or dummies unless the
-// host has nothing else.
+// uplinks are the interfaces other machines can be reached through. A bridge that nothing is known to be plugged into may
+// serve containers (the same address on every host is fine there), and a tunnel needs another interface below it: they
+// count if a gateway lies behind them, or if the host has nothing else.
 func (n Network) uplinks() []Interface {
-	var real, other []Interface
+	var certain, possible []Interface
 	for _, i := range n.Interfaces {
 		switch {
-		case i.Name == "lo", i.Kind == "bridge" && i.Parent == "", i.DHCP == "" && len(i.Addresses) == 0:
-		case i.Kind == "other":
-			other = append(other, i)
+		case i.Name == "lo", i.DHCP == "" && len(i.Addresses) == 0:
+		case (i.Kind == "other" || i.Kind == "bridge" && i.Parent == "") && !n.leadsToGateway(i):
+			possible = append(possible, i)
 		default:
-			real = append(real, i)
+			certain = append(certain, i)
 		}
 	}
-	if len(real) == 0 {
-		return other
+	if len(certain) == 0 && !n.hidden() {
+		return possible
 	}
-	return real
+	return certain
+}
+
+// leadsToGateway reports whether a gateway lies in one of the interface's subnets.
+func (n Network) leadsToGateway(i Interface) bool {
+	return slices.ContainsFunc(i.Addresses, func(text string) bool {
+		p, err := netip.ParsePrefix(text)
+		return err == nil && p.Bits() > 0 && holdsAny(p.Masked(), n.gateways())
+	})
+}
+
+// hidden reports whether part of the network is kept where evaluation cannot see it: NetworkManager's connections are
+// files on the host.
+func (n Network) hidden() bool {
+	return n.Backend == "networkmanager" && !n.Managed
 }
 
 // statics are the static addresses of the uplinks. What does not parse is left out (address-syntax reports it), and so
 // are loopback and link-local addresses, which repeat on every host.
 func (n Network) statics() []static {
+	return staticsOf(n.uplinks())
+}
+
+func staticsOf(interfaces []Interface) []static {
 	var found []static
-	for _, i := range n.uplinks() {
+	for _, i := range interfaces {
 		for _, text := range i.Addresses {
 			p, err := netip.ParsePrefix(text)
 			if err != nil || !isGlobal(p.Addr()) {

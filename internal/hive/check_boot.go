@@ -76,6 +76,8 @@ func espMount(_ scope, h Host) []Problem {
 	esp := espPath(h)
 	fs, mounted := mountedAt(h, esp)
 	switch {
+	case !mounted && h.Boot.Loader == "grub" && len(fatMounts(h)) > 1:
+		return nil // boot.loader.grub.mirroredBoots: each copy has its own mount point
 	case !mounted:
 		return one(Error, option, fmt.Sprintf("the boot loader goes to %s, but nothing is mounted there", esp), espWay(h, esp))
 	case fs.Type != "vfat" && fs.Type != "msdos" && fs.Type != "auto":
@@ -104,15 +106,24 @@ func mountedAt(h Host, path string) (FileSystem, bool) {
 
 // espWay points to a FAT file system that is mounted elsewhere, else asks for one.
 func espWay(h Host, esp string) string {
-	for _, fs := range h.Storage.FileSystems {
-		if fs.Type == "vfat" && strings.HasPrefix(fs.MountPoint, "/boot") {
-			return fmt.Sprintf("set boot.loader.efi.efiSysMountPoint = %q;", fs.MountPoint)
-		}
+	if mounts := fatMounts(h); len(mounts) > 0 && mounts[0] != esp {
+		return fmt.Sprintf("set boot.loader.efi.efiSysMountPoint = %q;", mounts[0])
 	}
 	if len(h.Storage.Disks) > 0 {
 		return fmt.Sprintf(`add a partition to the disk: ESP = { type = "EF00"; size = "1G"; content = { type = "filesystem"; format = "vfat"; mountpoint = %q; }; };`, esp)
 	}
 	return fmt.Sprintf(`mount the EFI system partition: fileSystems.%q = { device = "/dev/disk/by-uuid/..."; fsType = "vfat"; };`, esp)
+}
+
+// fatMounts are the mount points of FAT file systems that look like they are for booting.
+func fatMounts(h Host) []string {
+	var found []string
+	for _, fs := range h.Storage.FileSystems {
+		if fs.Type == "vfat" && (strings.HasPrefix(fs.MountPoint, "/boot") || strings.HasPrefix(fs.MountPoint, "/efi")) {
+			found = append(found, fs.MountPoint)
+		}
+	}
+	return found
 }
 
 // espType wants disko's partition at the mount point to have the type firmware looks for. The old "table" layout has

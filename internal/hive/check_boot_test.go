@@ -48,6 +48,11 @@ func bootCases() []ruleCase {
 			withoutDisko(&h[0])
 			h[0].Storage.FileSystems = h[0].Storage.FileSystems[:1]
 		}, want: []string{"error " + esp}, says: "nothing is mounted there", way: `fileSystems."/boot" = {`},
+		{rule: "esp", name: "mirrored", change: func(h []Host) {
+			h[0].Boot = Boot{Loader: "grub", Firmware: "uefi", ESP: "/boot"}
+			h[0].Storage.FileSystems[1].MountPoint, h[0].Storage.Disks[0].Partitions[0].MountPoint = "/boot1", "/boot1"
+			h[0].Storage.FileSystems = append(h[0].Storage.FileSystems, FileSystem{MountPoint: "/boot2", Type: "vfat"})
+		}},
 		{rule: "esp", name: "not FAT", change: func(h []Host) { h[0].Storage.FileSystems[1].Type = "ext4" },
 			want: []string{`error alpha fileSystems."/boot".fsType`}, says: "is ext4", way: "vfat"},
 		{rule: "esp", name: "of another type", change: func(h []Host) { h[0].Storage.Disks[0].Partitions[0].Type = "8300" },

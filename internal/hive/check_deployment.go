@@ -125,16 +125,26 @@ func targetUser(_ scope, h Host) []Problem {
 		return nil
 	}
 	way := fmt.Sprintf("set deployment.targetUser = %q;", h.Deployer.Name)
-	i := slices.IndexFunc(h.Users, func(u User) bool { return u.Name == *target })
+	user, known := userOf(h, *target)
 	switch {
 	case *target == "root" && h.SSH.RootLogin == "no":
 		return one(Error, "deployment.targetUser", "root deploys, but sshd refuses root", way)
-	case i < 0:
-		return one(Error, "deployment.targetUser", fmt.Sprintf("%q is no user of the host", *target), way)
-	case len(h.Users[i].Keys) == 0:
+	case known && len(user.Keys) == 0 || *target == "root" && !known:
 		return one(Error, "deployment.targetUser", *target+" deploys, but has no SSH key", way)
+	case !known: // may still be a system user with a key: facts list people only
+		return one(Warning, "deployment.targetUser", fmt.Sprintf("%q is not among the people who can log in to the host", *target), way)
 	}
 	return nil
+}
+
+// userOf finds a login in the facts, which list only people with a key or a password.
+func userOf(h Host, name string) (User, bool) {
+	for _, u := range h.Users {
+		if u.Name == name {
+			return u, true
+		}
+	}
+	return User{}, false
 }
 
 // sshOptions speaks of options that Colmena 0.4 does not know; they came with 0.5.
@@ -262,7 +272,7 @@ func storeSecrets(_ scope, h Host) []Problem {
 		if strings.Contains(lower, "hashed") || strings.Contains(lower, "initial") {
 			severity, what = Warning, "the password or its hash"
 		}
-		found = append(found, one(severity, option, what+" lands in the Nix store, where every user can read it", secretWay(option))...)
+		found = append(found, one(severity, option, what+" lands in the Nix store, where every user can read it", secretWay(h, option))...)
 	}
 	return found
 }
@@ -274,8 +284,11 @@ func isUpload(h Host, option string) bool {
 }
 
 // secretWay names the option that takes a file in place of the value, as far as it is known.
-func secretWay(option string) string {
+func secretWay(h Host, option string) string {
 	stem := option[:strings.LastIndex(option, ".")+1]
+	if h.Admin.Declared && stem == "users.users."+h.Admin.Name+"." {
+		stem = "hive.admin."
+	}
 	if strings.Contains(strings.ToLower(option), "password") {
 		return fmt.Sprintf(`put the hash (mkpasswd) into a file on the host: %shashedPasswordFile = "/absolute/path";`, stem)
 	}

@@ -29,7 +29,10 @@ func deploymentCases() []ruleCase {
 		{rule: "target-user", name: "root is refused", change: func(h []Host) { h[0].Deployment.TargetUser = ptr("root") },
 			want: []string{"error alpha deployment.targetUser"}, says: "sshd refuses root", way: `deployment.targetUser = "admin";`},
 		{rule: "target-user", name: "unknown", change: func(h []Host) { h[0].Deployment.TargetUser = ptr("nobody") },
-			want: []string{"error alpha deployment.targetUser"}, says: "no user of the host", way: `"admin"`},
+			want: []string{"warning alpha deployment.targetUser"}, says: "not among the people", way: `"admin"`},
+		{rule: "target-user", name: "root without a key", change: func(h []Host) {
+			h[0].Users, h[0].SSH.RootLogin, h[0].Deployment.TargetUser = h[0].Users[:1], "prohibit-password", ptr("root")
+		}, want: []string{"error alpha deployment.targetUser"}, says: "root deploys, but has no SSH key", way: `"admin"`},
 		{rule: "target-user", name: "without a key", change: func(h []Host) {
 			h[0].Users = append(h[0].Users, User{Name: "guest"})
 			h[0].Deployment.TargetUser = ptr("guest")
@@ -50,8 +53,10 @@ func deploymentCases() []ruleCase {
 			in: CheckInput{ColmenaVersion: "0.5.0"}},
 		{rule: "store-secret", name: "a token", change: func(h []Host) { h[0].StoreSecrets = []string{"services.k3s.token"} },
 			want: []string{"error alpha services.k3s.token"}, says: "every user can read it", way: "deployment.keys"},
-		{rule: "store-secret", name: "a hash", change: func(h []Host) { h[0].StoreSecrets = []string{"users.users.admin.hashedPassword"} },
-			want: []string{"warning alpha users.users.admin.hashedPassword"}, says: "hash", way: `users.users.admin.hashedPasswordFile = "/absolute/path";`},
+		{rule: "store-secret", name: "a hash", change: func(h []Host) { h[0].StoreSecrets = []string{"users.users.wendy.hashedPassword"} },
+			want: []string{"warning alpha users.users.wendy.hashedPassword"}, says: "hash", way: `users.users.wendy.hashedPasswordFile = "/absolute/path";`},
+		{rule: "store-secret", name: "the admin's hash", change: func(h []Host) { h[0].StoreSecrets = []string{"users.users.admin.hashedPassword"} },
+			want: []string{"warning alpha users.users.admin.hashedPassword"}, says: "hash", way: `hive.admin.hashedPasswordFile = "/absolute/path";`},
 		{rule: "store-secret", name: "an uploaded key is reported as such", change: func(h []Host) {
 			h[0].StoreSecrets = []string{"deployment.keys.token.keyFile"}
 		}, want: []string{"error alpha deployment.keys.token.keyFile"}, says: "every user can read it", way: "name the file on the host"},

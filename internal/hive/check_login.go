@@ -3,6 +3,7 @@ package hive
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // exampleKey is what a public key looks like, for messages to paste over.
@@ -157,33 +158,55 @@ func rootLogin(_ scope, h Host) []Problem {
 		fmt.Sprintf(`declare an admin: hive.admin = { name = "admin"; sshKeys = [ %s ]; }; or set services.openssh.settings.PermitRootLogin = "prohibit-password";`, exampleKey))
 }
 
+// deploysAsRoot reports whether deployments log in as root although somebody else is the deployer.
+func deploysAsRoot(h Host) bool {
+	target := h.Deployment.TargetUser
+	return h.Deployer.Name == "root" || target != nil && *target == "root"
+}
+
 // deployerRights refuses a login that cannot deploy: activation needs root, and the copy, which is not run as root,
 // brings unsigned paths that only a trusted user may add (Colmena issues 27, 200, 210).
 func deployerRights(_ scope, h Host) []Problem {
 	d := h.Deployer
-	if d.Name == "root" || localOnly(h) {
+	if deploysAsRoot(h) || localOnly(h) {
 		return nil
 	}
 	const trust = `nix.settings.trusted-users = [ "root" "@wheel" ];`
-	wheel := fmt.Sprintf(`users.users.%s.extraGroups = [ "wheel" ];`, d.Name)
+	option, message, way := sudoFault(h)
 	switch {
-	case d.Sudo == "none" && !d.Trusted:
-		return one(Error, "users.users."+d.Name+".extraGroups",
-			d.Name+" deploys to the host but can neither become root nor add store paths", "add "+wheel+" "+trust)
-	case d.Sudo == "none":
-		return one(Error, "users.users."+d.Name+".extraGroups",
-			d.Name+" deploys to the host but cannot become root: the system could be copied, not activated", "add "+wheel+" security.sudo.enable = true;")
+	case message != "" && !d.Trusted:
+		return one(Error, option, message+", and may not add unsigned store paths", way+" and "+trust)
+	case message != "":
+		return one(Error, option, message, way)
 	case !d.Trusted:
 		return one(Error, "nix.settings.trusted-users",
-			d.Name+" deploys to the host but may not add unsigned store paths: the copy would be refused", "add "+trust)
+			d.Name+" deploys to the host but may not add unsigned store paths: the copy would be refused", "set "+trust)
 	}
 	return nil
 }
 
+// sudoFault says why the deployer cannot become root. A member of wheel without a password cannot answer sudo.
+func sudoFault(h Host) (option, message, way string) {
+	name := h.Deployer.Name
+	if h.Deployer.Sudo != "none" {
+		return "", "", ""
+	}
+	if user, known := userOf(h, name); known && user.Wheel && !user.HasPassword {
+		file := keyOption(h, name)
+		file = strings.TrimSuffix(strings.TrimSuffix(file, "sshKeys"), "openssh.authorizedKeys.keys") + "hashedPasswordFile"
+		way = fmt.Sprintf(`set %s = "/absolute/path"; or security.sudo.wheelNeedsPassword = false;`, file)
+		if root, known := userOf(h, "root"); known && len(root.Keys) > 0 {
+			way = `set deployment.targetUser = "root"; which has a key, or security.sudo.wheelNeedsPassword = false;`
+		}
+		return "security.sudo.wheelNeedsPassword", name + " deploys to the host, but sudo asks for a password and " + name + " has none", way
+	}
+	return "users.users." + name + ".extraGroups", name + " deploys to the host but cannot become root: the system could be copied, not activated",
+		fmt.Sprintf(`set users.users.%s.extraGroups = [ "wheel" ]; security.sudo.enable = true;`, name)
+}
+
 // sudoPassword notes that plain Colmena cannot type a password: it runs sudo without a terminal and without input.
 func sudoPassword(_ scope, h Host) []Problem {
-	target := h.Deployment.TargetUser
-	if h.Deployer.Sudo != "password" || localOnly(h) || target != nil && *target == "root" && h.Deployer.Name != "root" {
+	if h.Deployer.Sudo != "password" || localOnly(h) || deploysAsRoot(h) {
 		return nil
 	}
 	return one(Note, "security.sudo.wheelNeedsPassword",

@@ -62,10 +62,23 @@ func loginCases() []ruleCase {
 		}, want: []string{"error alpha services.openssh.settings.PermitRootLogin"}, says: "sshd refuses root", way: `"prohibit-password"`},
 		{rule: "root-login", name: "by key", change: func(h []Host) { deployedBy(&h[0], "root") }},
 		{rule: "deployer-rights", name: "neither root nor trusted is one problem", change: func(h []Host) {
-			h[0].Deployer.Sudo, h[0].Deployer.Trusted = "none", false
-		}, want: []string{"error " + rights}, says: "neither become root nor add", way: `users.users.admin.extraGroups = [ "wheel" ];`},
-		{rule: "deployer-rights", name: "no sudo", change: func(h []Host) { h[0].Deployer.Sudo = "none" },
+			h[0].Deployer.Sudo, h[0].Deployer.Trusted, h[0].Users[0].Wheel = "none", false, false
+		}, want: []string{"error " + rights}, says: "and may not add unsigned store paths", way: `users.users.admin.extraGroups = [ "wheel" ];`},
+		{rule: "deployer-rights", name: "no sudo", change: func(h []Host) { h[0].Deployer.Sudo, h[0].Users[0].Wheel = "none", false },
 			want: []string{"error " + rights}, says: "cannot become root", way: `[ "wheel" ]`},
+		{rule: "deployer-rights", name: "sudo asks for a password that does not exist", change: func(h []Host) {
+			h[0].Deployer.Sudo, h[0].Users[0].Wheel = "none", true
+		}, want: []string{"error alpha security.sudo.wheelNeedsPassword"}, says: "admin has none", way: `hive.admin.hashedPasswordFile = "`},
+		{rule: "deployer-rights", name: "a wheel user without a password, beside root with a key", change: func(h []Host) {
+			deployedBy(&h[0], "wendy")
+			h[0].Deployer.Sudo = "none"
+			h[0].Users = append(h[0].Users, User{Name: "root", Keys: []string{goodKey}})
+		}, want: []string{"error alpha security.sudo.wheelNeedsPassword"}, says: "wendy has none", way: `deployment.targetUser = "root";`},
+		{rule: "deployer-rights", name: "root deploys in place of an admin without a password", change: func(h []Host) {
+			root := "root"
+			h[0].Deployer.Sudo, h[0].Deployment.TargetUser, h[0].SSH.RootLogin = "none", &root, "prohibit-password"
+			h[0].Users[1].Keys = []string{goodKey}
+		}},
 		{rule: "deployer-rights", name: "not trusted", change: func(h []Host) { h[0].Deployer.Trusted = false },
 			want: []string{"error alpha nix.settings.trusted-users"}, says: "unsigned store paths", way: `nix.settings.trusted-users = [ "root" "@wheel" ];`},
 		{rule: "deployer-rights", name: "a host that deploys itself", change: func(h []Host) {

@@ -63,7 +63,7 @@ func localOnly(h Host) bool {
 // configuration, so nothing can be said there.
 func noNetwork(_ scope, h Host) []Problem {
 	n := h.Network
-	if localOnly(h) || len(n.uplinks()) > 0 || len(n.Units) > 0 || n.Backend == "networkmanager" {
+	if localOnly(h) || len(n.uplinks()) > 0 || len(n.Units) > 0 || n.hidden() {
 		return nil
 	}
 	return one(Error, "hive.network", "no interface has an address or DHCP: the host cannot be reached",
@@ -163,7 +163,7 @@ func lastOf(p netip.Prefix) netip.Addr {
 // would land on either, and how many cards a machine has is not known before it boots.
 func interfaceMissing(_ scope, h Host) []Problem {
 	for _, i := range h.Network.Interfaces {
-		if i.Name == "" && i.MAC == "" && len(i.Addresses) > 0 {
+		if i.Name == "" && i.MAC == "" && len(i.Addresses) > 0 && !matchedOtherwise(h.Network, i) {
 			option := networkOption(h, "interface")
 			way := `name the card, as "ip -br link" shows it on the machine: hive.network.interface = "enp1s0"; or hive.network.match.mac = "52:54:00:12:34:56";`
 			if !h.Network.Managed {
@@ -176,14 +176,31 @@ func interfaceMissing(_ scope, h Host) []Problem {
 	return nil
 }
 
-// interfaceName refuses names the kernel refuses: IFNAMSIZ is 16 with the closing zero, and neither slash nor blank may
-// be in them (dev_valid_name in net/core/dev.c).
+// matchedOtherwise reports whether a rendered unit with the interface's address picks its card by something that is not a
+// fact, such as hive.network.match.path ([Match] in systemd.network(5)).
+func matchedOtherwise(n Network, i Interface) bool {
+	for _, text := range n.Units {
+		holds := slices.ContainsFunc(i.Addresses, func(a string) bool { return strings.Contains(text, "Address="+a+"\n") })
+		for _, key := range []string{"\nPath=", "\nOriginalName=", "\nPermanentMACAddress=", "\nProperty="} {
+			if holds && strings.Contains(text, key) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// interfaceName refuses names the kernel refuses: IFNAMSIZ is 16 with the closing zero, and no slash may be in them
+// (dev_valid_name in net/core/dev.c). systemd-networkd takes a list of globs with blanks in between.
 func interfaceName(_ scope, h Host) []Problem {
 	var found []Problem
 	for _, i := range h.Network.Interfaces {
-		if len(i.Name) > 15 || strings.ContainsAny(i.Name, "/ \t\n") {
+		for name := range strings.FieldsSeq(i.Name) {
+			if strings.ContainsAny(name, "*?[!") || len(name) <= 15 && !strings.Contains(name, "/") {
+				continue
+			}
 			found = append(found, one(Error, networkOption(h, "interface"),
-				fmt.Sprintf("%q is no interface name: at most 15 characters, no blank, no slash", i.Name),
+				fmt.Sprintf("%q is no interface name: at most 15 characters and no slash", name),
 				`use the name "ip -br link" shows on the machine, or match the card by its MAC address: hive.network.match.mac = "52:54:00:12:34:56";`)...)
 		}
 	}
@@ -279,7 +296,7 @@ func saysOnLink(n Network) bool {
 // gatewayFault says why a host with these addresses cannot use the gateway; empty if it can.
 func gatewayFault(n Network, g netip.Addr) string {
 	var subnets []string
-	for _, s := range n.allStatics() {
+	for _, s := range staticsOf(n.Interfaces) {
 		if s.prefix.Addr() == g {
 			return "is the host's own address: a host is not its own gateway"
 		}
@@ -289,19 +306,6 @@ func gatewayFault(n Network, g netip.Addr) string {
 		subnets = append(subnets, s.prefix.String())
 	}
 	return fmt.Sprintf("is outside every subnet of the host (%s): the route cannot be set", list(subnets))
-}
-
-// allStatics are the statics of every interface: a gateway may also lie behind a tunnel or a bridge.
-func (n Network) allStatics() []static {
-	var found []static
-	for _, i := range n.Interfaces {
-		found = append(found, Network{Interfaces: []Interface{i}}.statics()...)
-		if i.Kind == "bridge" && i.Parent == "" {
-			i.Kind = ""
-			found = append(found, Network{Interfaces: []Interface{i}}.statics()...)
-		}
-	}
-	return found
 }
 
 // gatewayWay is what to do about an unreachable gateway: a /32 needs its real prefix, anything else the right router.
@@ -342,18 +346,13 @@ func likelyGateway(s scope, p netip.Prefix) string {
 func gatewayMissing(s scope, h Host) []Problem {
 	n := h.Network
 	own := slices.DeleteFunc(n.statics(), func(s static) bool { return !s.prefix.Addr().Is4() })
-	if len(own) == 0 || n.hasDHCP(true) || len(gatewaySyntax(s, h)) > 0 || hidden(n) ||
+	if len(own) == 0 || n.hasDHCP(true) || len(gatewaySyntax(s, h)) > 0 || n.hidden() ||
 		slices.ContainsFunc(n.gateways(), netip.Addr.Is4) {
 		return nil
 	}
 	return one(Warning, networkOption(h, "gateway"),
 		fmt.Sprintf("is not set: %s reaches nothing outside %s", h.Name, own[0].prefix.Masked()),
 		"name the router: "+networkSetting(h, "gateway", likelyGateway(s, own[0].prefix)))
-}
-
-// hidden reports whether part of the network is kept where evaluation cannot see it.
-func hidden(n Network) bool {
-	return n.Backend == "networkmanager" && !n.Managed
 }
 
 // nameserverSyntax refuses nameservers that are no address. systemd-resolved's form is understood:
@@ -383,7 +382,7 @@ func isNameserver(text string) bool {
 func nameserversMissing(s scope, h Host) []Problem {
 	n := h.Network
 	first := slices.IndexFunc(n.statics(), func(s static) bool { return s.prefix.Addr().Is4() })
-	if first < 0 || len(n.Nameservers) > 0 || n.hasDHCP(true) || n.hasDHCP(false) || hidden(n) {
+	if first < 0 || len(n.Nameservers) > 0 || n.hasDHCP(true) || n.hasDHCP(false) || n.hidden() {
 		return nil
 	}
 	return one(Warning, networkOption(h, "nameservers"), "is empty: a static host without nameservers resolves no name",

@@ -65,12 +65,17 @@ func networkCases() []ruleCase {
 			h[0].Network.Interfaces[0].Name, h[0].Network.Interfaces[0].MAC = "", ""
 		}, want: []string{"error alpha systemd.network.networks.<name>.matchConfig"}, says: "could land on either", way: `matchConfig = { Name = "enp1s0"; };`},
 		{rule: "interface-missing", name: "a MAC address is enough", change: func(h []Host) { h[0].Network.Interfaces[0].Name = "" }},
+		{rule: "interface-missing", name: "matched by path", change: func(h []Host) {
+			h[0].Network.Interfaces[0].Name, h[0].Network.Interfaces[0].MAC = "", ""
+			h[0].Network.Units = map[string]string{"10-hive.network": "[Match]\nPath=pci-0000:03:00.0\n\n[Network]\nAddress=192.168.1.11/24\n"}
+		}},
 		{rule: "interface-missing", name: "DHCP may run on any card", change: func(h []Host) {
 			dhcp(&h[0])
 			h[0].Network.Interfaces[0].Name, h[0].Network.Interfaces[0].MAC = "", ""
 		}},
 		{rule: "interface-name", name: "16 characters", change: func(h []Host) { h[0].Network.Interfaces[0].Name = "enx525400123456x" },
 			want: []string{"error alpha hive.network.interface"}, says: "at most 15", way: "match.mac"},
+		{rule: "interface-name", name: "globs of networkd", change: func(h []Host) { h[0].Network.Interfaces[0].Name = "en* eth[0-9] !wlan*" }},
 		{rule: "interface-name", name: "15 characters", change: func(h []Host) { h[0].Network.Interfaces[0].Name = "enx525400123456" }},
 		{rule: "mac-syntax", name: "five bytes", change: func(h []Host) { h[0].Network.Interfaces[0].MAC = "52:54:00:12:34" },
 			want: []string{"error alpha hive.network.match.mac"}, says: "is no MAC address", way: "six bytes"},
@@ -133,6 +138,18 @@ func networkCases() []ruleCase {
 func hiveNetworkCases() []ruleCase {
 	bridge := Interface{Name: "br0", Kind: "bridge", Addresses: []string{"10.88.0.1/16"}}
 	return []ruleCase{
+		{rule: "duplicate-address", name: "on bridges of stock networkd, whose ports are not known", change: func(h []Host) {
+			for i := range h[:2] {
+				h[i].Network.Managed = false
+				h[i].Network.Interfaces[0] = Interface{Name: "br0", Kind: "bridge", Addresses: []string{"192.168.1.20/24"}}
+			}
+			h[0].Deployment.TargetHost, h[1].Deployment.TargetHost = ptr("alpha"), ptr("beta")
+		}, want: []string{"error beta systemd.network.networks.<name>.address"}, says: "192.168.1.20, like alpha", way: "no other host"},
+		{rule: "duplicate-address", name: "of containers, with NetworkManager outside", change: func(h []Host) {
+			for i := range h[:2] {
+				h[i].Network = Network{Backend: "networkmanager", Interfaces: []Interface{bridge}}
+			}
+		}},
 		{rule: "duplicate-address", name: "in two hosts, spelled differently", change: func(h []Host) {
 			h[0].Network.Interfaces[0].Addresses = append(h[0].Network.Interfaces[0].Addresses, "fd00::1/64")
 			h[1].Network.Interfaces[0].Addresses = append(h[1].Network.Interfaces[0].Addresses, "fd00:0:0::0001/64")

@@ -90,15 +90,20 @@ func additionalDevices(_ scope, h Host) []Problem {
 			continue
 		}
 		option := "hive.partitioning.additional.disk." + d.Name
-		if len(d.Partitions) == 0 {
+		if !hasTable(d) {
 			found = append(found, one(Error, option, fmt.Sprintf("%s is kept as %s and formatted as %s: its contents would be lost",
 				d.Device, d.Name, list(twins)), "remove the disk from hive.partitioning.format, or from hive.partitioning.additional")...)
 			continue
 		}
 		found = append(found, one(Note, option, fmt.Sprintf("the partitions of %s lie on %s, which is formatted as %s: a fresh installation erases them",
-			d.Name, d.Device, list(twins)), "install with mode add or keep if the partitions hold anything")...)
+			d.Name, d.Device, list(twins)), "back the partitions up first, or install in mode add or keep")...)
 	}
 	return found
+}
+
+// hasTable reports whether a disk has partitions; facts show a whole disk's content as one partition without a name.
+func hasTable(d Disk) bool {
+	return d.Table == "gpt" || d.Table == "table"
 }
 
 // duplicateLabels refuses two partitions of a host with one GPT label: disko formats and mounts by label, and which of the
@@ -109,6 +114,9 @@ func duplicateLabels(_ scope, h Host) []Problem {
 	for _, d := range h.Storage.Disks {
 		if d.Additional && slices.Contains(devicesOf(formatted(h)), d.Device) {
 			continue // may describe partitions of the other one again
+		}
+		if d.Table != "gpt" {
+			continue // only GPT has labels
 		}
 		for _, p := range d.Partitions {
 			labels = append(labels, p.Label)
@@ -162,6 +170,9 @@ func diskNames(h Host) []string {
 	var found []string
 	for _, d := range formatted(h) {
 		for _, p := range d.Partitions {
+			if d.Table != "gpt" {
+				continue
+			}
 			found = append(found, p.Label)
 		}
 	}
@@ -230,16 +241,12 @@ func namedDevices(h Host) []string {
 	return slices.Compact(slices.Sorted(slices.Values(found)))
 }
 
-// deviceWay names the stable path. The system of a BIOS host contains the path, so a selector is no way out there.
+// deviceWay names the stable path.
 func deviceWay(h Host) string {
-	const byID = `use the disk's path of "ls -l /dev/disk/by-id" on the machine (or the booted medium)`
-	switch {
-	case len(h.Storage.Disks) == 0:
+	if len(h.Storage.Disks) == 0 {
 		return `use the path of "ls -l /dev/disk/by-uuid" on the machine, as in device = "/dev/disk/by-uuid/...";`
-	case bootsBIOS(h.Boot):
-		return byID + `: device = "/dev/disk/by-id/...";`
 	}
-	return byID + `, or let setup find it: hive.partitioning.disks.` + h.Storage.Disks[0].Name + `.serial = "...";`
+	return `use the disk's path of "ls -l /dev/disk/by-id" on the machine or the booted medium: device = "/dev/disk/by-id/...";`
 }
 
 // usesZFS reports whether the host needs ZFS, by what NixOS and disko say.

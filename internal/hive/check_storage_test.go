@@ -46,7 +46,7 @@ func storageCases() []ruleCase {
 			want: []string{"error alpha disko.devices.disk"}, says: "alpha and data are all the disk " + byID("alpha"), way: "its own device"},
 		{rule: "duplicate-device", name: "two disks", change: func(h []Host) { second(&h[0], Disk{Name: "data", Device: byID("data")}) }},
 		{rule: "additional-device", name: "a kept whole disk is formatted", change: func(h []Host) {
-			second(&h[0], Disk{Name: "data", Device: byID("alpha"), Additional: true, Table: "filesystem"})
+			second(&h[0], Disk{Name: "data", Device: byID("alpha"), Additional: true, Table: "filesystem", Partitions: []Partition{{Size: "100%"}}})
 		}, want: []string{"error alpha hive.partitioning.additional.disk.data"}, says: "contents would be lost", way: "remove the disk"},
 		{rule: "additional-device", name: "kept partitions on a formatted disk", change: func(h []Host) {
 			second(&h[0], Disk{Name: "windows", Device: byID("alpha"), Additional: true})
@@ -57,6 +57,11 @@ func storageCases() []ruleCase {
 		{rule: "duplicate-label", name: "on two disks", change: func(h []Host) {
 			second(&h[0], Disk{Name: "data", Device: byID("data"), Table: "gpt", Partitions: []Partition{{Name: "data", Label: "disk-alpha-root"}}})
 		}, want: []string{"error alpha disko.devices.disk"}, says: `alpha.root and data.data have one label, "disk-alpha-root"`, way: "another label"},
+		{rule: "duplicate-label", name: "an old partition table has none", change: func(h []Host) {
+			for _, name := range []string{"a", "b"} {
+				second(&h[0], Disk{Name: name, Device: byID(name), Table: "table", Partitions: []Partition{{Name: "data", Label: "data"}}})
+			}
+		}},
 		{rule: "duplicate-label", name: "partitions without labels", change: func(h []Host) {
 			second(&h[0], Disk{Name: "data", Device: byID("data"), Table: "table", Partitions: []Partition{{Name: "a"}, {Name: "b"}}})
 		}},
@@ -71,7 +76,7 @@ func storageCases() []ruleCase {
 		{rule: "unstable-device", name: "two disks are one problem", change: func(h []Host) {
 			h[0].Storage.Disks[0].Device = "/dev/sda"
 			second(&h[0], Disk{Name: "data", Device: "/dev/nvme0n1"})
-		}, want: []string{"warning alpha disko.devices.disk"}, says: "/dev/nvme0n1 and /dev/sda: the name depends", way: `hive.partitioning.disks.alpha.serial = "...";`},
+		}, want: []string{"warning alpha disko.devices.disk"}, says: "/dev/nvme0n1 and /dev/sda: the name depends", way: `device = "/dev/disk/by-id/...";`},
 		{rule: "unstable-device", name: "a boot sector wants the path by id", change: func(h []Host) {
 			h[0] = biosHost("alpha", 1)
 			h[0].Storage.Disks[0].Device, h[0].Boot.GrubDevices = "/dev/sda", []string{"/dev/sda"}
