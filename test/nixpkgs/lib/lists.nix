@@ -62,7 +62,13 @@
   reverseList = xs: let l = builtins.length xs; in builtins.genList (n: builtins.elemAt xs (l - n - 1)) l;
   sort = builtins.sort;
   sortOn = f: builtins.sort (a: b: f a < f b);
-  naturalSort = builtins.sort (a: b: builtins.compareVersions a b < 0);
+  # numbers inside of strings count as numbers
+  naturalSort =
+    list:
+    let
+      parts = s: map (x: if builtins.isList x then lib.toInt (builtins.head x) else x) (builtins.split "(0|[1-9][0-9]*)" s);
+    in
+    map (p: p.text) (builtins.sort (a: b: a.parts < b.parts) (map (text: { inherit text; parts = parts text; }) list));
   take = count: list: lib.sublist 0 count list;
   drop = count: list: lib.sublist count (builtins.length list) list;
   sublist =

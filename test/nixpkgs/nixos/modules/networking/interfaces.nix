@@ -107,7 +107,10 @@ in
         names = lib.optional (cfg.hostName != "" && cfg.domain != null) cfg.fqdn ++ lib.optional (cfg.hostName != "") cfg.hostName;
       in
       { "127.0.0.2" = names; } // lib.optionalAttrs cfg.enableIPv6 { "::1" = names; };
-    boot.kernelModules = [ "bridge" "macvlan" "tap" "tun" ];
+    boot.kernelModules =
+      [ "bridge" "macvlan" "tap" "tun" ]
+      ++ lib.optional (builtins.any (i: i.virtual) (builtins.attrValues cfg.interfaces)) "tun"
+      ++ lib.optional (cfg.bonds != { }) "bonding";
     environment.etc.hostname.text = cfg.hostName + "\n";
     environment.etc.hosts.text = lib.concatStrings (lib.mapAttrsToList hostLine cfg.hosts) + cfg.extraHosts;
   };

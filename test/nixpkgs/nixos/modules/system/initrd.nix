@@ -11,13 +11,13 @@ let
   needed = import ../../lib/utils.nix { inherit lib config pkgs; };
   bootFS = builtins.filter needed.fsNeededForBoot (builtins.attrValues config.fileSystems);
   luks = cfg.luks;
+  on' = fs: cfg.supportedFilesystems.${fs} or false;
 
   # Drivers every initrd gets: the list of nixpkgs 24.05, so that what a mini system carries is the same on both.
   always = [ "ahci" "sata_nv" "sata_via" "sata_sis" "sata_uli" "ata_piix" "pata_marvell" "nvme" "sd_mod" "sr_mod" "mmc_block" "uhci_hcd" "ehci_hcd" "ehci_pci" "ohci_hcd" "ohci_pci" "xhci_hcd" "xhci_pci" "usbhid" "hid_generic" "hid_lenovo" "hid_apple" "hid_roccat" "hid_logitech_hidpp" "hid_logitech_dj" "hid_microsoft" "hid_cherry" "hid_corsair" ];
   onX86 = [ "pcips2" "atkbd" "i8042" "rtc_cmos" ];
   forFileSystem = {
-    ext4 = [ "ext2" "ext4" ];
-    btrfs = [ "btrfs" "crc32c" ];
+    btrfs = [ "crc32c" "xxhash_generic" "blake2b_generic" "sha256_generic" ];
     vfat = [ "vfat" "nls_cp437" "nls_iso8859-1" ];
     xfs = [ "xfs" "crc32c" ];
     f2fs = [ "f2fs" "crc32" ];
@@ -103,11 +103,18 @@ in
   config = {
     # the places in the list are those of nixpkgs: file systems, encryption, then the drivers
     boot.initrd.availableKernelModules = lib.mkMerge [
+      (lib.mkOrder 900 [ "ext2" "ext4" ])
+      (lib.mkIf config.boot.swraid.enable [ "md_mod" "raid0" "raid1" "raid10" "raid456" ])
       (lib.mkOrder 900 (lib.unique (lib.concatMap (fs: forFileSystem.${fs} or [ ]) (builtins.attrNames cfg.supportedFilesystems))))
       (lib.mkIf (luks.devices != { } || luks.forceLuksSupportInInitrd) (lib.mkOrder 950 ([ "dm_mod" "dm_crypt" "cryptd" "input_leds" ] ++ luks.cryptoModules ++ [ "ecb" ])))
       (lib.mkIf cfg.includeDefaultModules (always ++ lib.optionals pkgs.stdenv.hostPlatform.isx86 onX86))
     ];
-    boot.initrd.kernelModules = lib.mkIf cfg.includeDefaultModules [ "dm_mod" ];
+    boot.initrd.kernelModules = lib.mkMerge [
+      (lib.mkOrder 900 (lib.optional (on' "btrfs") "btrfs"))
+      (lib.optionals (on' "zfs") [ "zfs" "spl" ])
+      (lib.mkAfter (lib.optional cfg.includeDefaultModules "dm_mod"))
+    ];
+    boot.blacklistedKernelModules = lib.mkIf (luks.devices != { } && luks.mitigateDMAAttacks) [ "firewire_ohci" "firewire_core" "firewire_sbp2" ];
     boot.initrd.supportedFilesystems = lib.genAttrs (lib.unique (map (fs: fs.fsType) bootFS)) (_: true);
   };
 }

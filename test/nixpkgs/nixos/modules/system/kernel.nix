@@ -65,11 +65,13 @@ in
   };
   config = {
     boot = {
-      kernelParams = [ "loglevel=${toString cfg.consoleLogLevel}" ];
-      kernelModules = [ "loop" "atkbd" ];
+      kernelParams = lib.mkMerge [
+        (lib.mkIf (cfg.zfs.enabled && !cfg.zfs.allowHibernation) (lib.mkBefore [ "nohibernate" ]))
+        [ "loglevel=${toString cfg.consoleLogLevel}" ]
+      ];
+      kernelModules = lib.optional cfg.zfs.enabled "zfs" ++ [ "loop" "atkbd" ];
       extraModprobeConfig = "\n";
-      blacklistedKernelModules = [ "firewire_ohci" "firewire_core" "firewire_sbp2" ];
-      supportedFilesystems = lib.genAttrs (lib.unique (map (fs: fs.fsType) (builtins.filter (fs: fs.fsType != "none" && fs.fsType != "auto" || fs.fsType == "auto") (builtins.attrValues config.fileSystems)))) (_: true);
+      supportedFilesystems = lib.genAttrs (lib.unique (map (fs: fs.fsType) (builtins.attrValues config.fileSystems))) (_: true);
     };
     assertions = lib.optionals cfg.zfs.enabled [
       {

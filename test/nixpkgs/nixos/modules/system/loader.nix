@@ -108,7 +108,7 @@ in
       { enable = mkIf (cfg.systemd-boot.enable || cfg.raspberryPi.enable || cfg.external.enable) (mkDefault false); }
       {
         devices = lib.optional (grub.device != "") grub.device;
-        mirroredBoots = mkIf (grub.devices != [ ]) [
+        mirroredBoots = lib.optionals (grub.devices != [ ]) [
           { path = "/boot"; inherit (grub) devices; inherit (cfg.efi) efiSysMountPoint; }
         ];
       }
@@ -117,6 +117,7 @@ in
         backgroundColor = mkDefault "#2F302F";
         splashMode = mkDefault "normal";
         extraPrepareConfig = "";
+        zfsSupport = mkIf config.boot.zfs.enabled true;
       })
     ];
     boot.loader.supportsInitrdSecrets = mkIf (grub.enable || cfg.systemd-boot.enable) true;

@@ -27,7 +27,6 @@ let
       };
       config = {
         mountPoint = lib.mkDefault name;
-        device = mkIf (config.label != null) (lib.mkDefault "/dev/disk/by-label/${config.label}");
         options = mkIf (utils.fsNeededForBoot config) [ "x-initrd.mount" ];
       };
     };

@@ -1,0 +1,1 @@
+{ version = "1.8.2"; released = false; }
