@@ -37,7 +37,7 @@ func (a arguments) hive() (string, error) {
 			_, err = os.Stat(path)
 		}
 		if err != nil {
-			return "", errors.New("I/O Error: No such file or directory (os error 2)")
+			return "", said("I/O Error: No such file or directory (os error 2)")
 		}
 		return path, nil
 	}
@@ -155,7 +155,7 @@ var errHelp = errors.New("help")
 
 // parse reads a command line and refuses what Colmena's own parser refuses. Help and version end it at once, as they do there.
 func parse(version string, words []string) (arguments, error) {
-	s := &strict{version: version, rest: words}
+	s := &strict{version: version, rest: words, seen: map[string]bool{}}
 	err := s.options("")
 	if errors.Is(err, errHelp) {
 		return s.args, nil
@@ -174,6 +174,7 @@ func parse(version string, words []string) (arguments, error) {
 	if !slices.Contains([]string{"build", "apply", "apply-local", "upload-keys", "exec", "eval", "introspect", "repl", "nix-info"}, s.args.subcommand) {
 		return s.args, fmt.Errorf("unrecognized subcommand '%s'", s.args.subcommand)
 	}
+	s.seen = map[string]bool{} // a global may be given once before and once after the subcommand
 	err = s.subcommand()
 	if errors.Is(err, errHelp) {
 		return s.args, nil
@@ -239,7 +240,6 @@ func (s *strict) positional(word string) error {
 
 // options reads options up to the next word that is none.
 func (s *strict) options(subcommand string) error {
-	s.seen = seenAlso(s.seen, s.args.subcommand == "" && subcommand == "" || s.places == 0 && len(s.seen) == 0)
 	known := flags(s.version, subcommand)
 	for len(s.rest) > 0 {
 		word := s.rest[0]
@@ -258,14 +258,6 @@ func (s *strict) options(subcommand string) error {
 		}
 	}
 	return nil
-}
-
-// seenAlso starts the book of options anew for the subcommand: a global may be given once before and once after it.
-func seenAlso(seen map[string]bool, fresh bool) map[string]bool {
-	if fresh || seen == nil {
-		return map[string]bool{}
-	}
-	return seen
 }
 
 func (s *strict) long(known []flag, word string) error {
@@ -363,3 +355,23 @@ func (s *strict) store(f flag, value string) error {
 	}
 	return nil
 }
+
+// Reading is what a command line that Colmena accepts means.
+type Reading struct {
+	Subcommand, Config, On, Goal, Node string
+	HasOn, Help                        bool
+}
+
+// Read parses a command line as strictly as a version of Colmena does. It is an opinion independent of the program's own parser.
+func Read(version string, args []string) (Reading, error) {
+	a, err := parse(version, args)
+	if err != nil {
+		return Reading{}, err
+	}
+	return Reading{
+		Subcommand: a.subcommand, Config: a.config, On: a.on, Goal: a.goal, Node: a.node, HasOn: a.hasOn, Help: a.help || a.printVersion,
+	}, nil
+}
+
+// Matches tells whether one rule of --on selects a host of this name and these tags. A rule that Colmena panics at selects nothing.
+func Matches(on, name string, tags []string) bool { return matches(on, name, tags) }

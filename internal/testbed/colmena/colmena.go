@@ -52,8 +52,8 @@ type program struct {
 	version     string
 	out, errOut io.Writer
 	words       arguments
-	temp        string // holds contract.nix
-	failed      bool
+	temp        string   // holds contract.nix
+	failed      int      // hosts or chunks
 	summary     []string // what the end of the run says about failures
 }
 

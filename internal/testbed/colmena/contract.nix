@@ -72,7 +72,9 @@ let
     } // (if family == "0.4" then { } else { sshOptions = option (types.listOf types.str) [ ]; });
   };
 
-  names = filter (n: ! elem n reserved) (attrNames hive);
+  # Asking for the names already evaluates all of meta.
+  names = builtins.deepSeq [ meta.name meta.description meta.machinesFile meta.allowApplyAll ]
+    (filter (n: ! elem n reserved) (attrNames hive));
 
   evalNode = name: extra:
     let
@@ -81,7 +83,9 @@ let
       defaults = hive.defaults or { };
     in
     import (pkgs.path + "/nixos/lib/eval-config.nix") {
-      inherit (pkgs) system lib;
+      # 0.4 and 0.5 take the system from different places of an initialised nixpkgs.
+      system = if family == "0.4" then pkgs.system else pkgs.stdenv.hostPlatform.system;
+      inherit (pkgs) lib;
       specialArgs = { inherit name; nodes = mapAttrs (n: _: evalNode n [{ _module.check = false; }]) (keep names hive); }
         // meta.specialArgs // (meta.nodeSpecialArgs.${name} or { });
       modules = [ deployment (if isList defaults then throw "defaults must be one module, not a list" else defaults) ]

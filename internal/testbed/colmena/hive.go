@@ -27,7 +27,6 @@ type deployment struct {
 }
 
 type key struct {
-	Name       string   `json:"name"`
 	Text       *string  `json:"text"`
 	KeyFile    *string  `json:"keyFile"`
 	KeyCommand []string `json:"keyCommand"`
@@ -50,7 +49,7 @@ func (p *program) query(ctx context.Context, attribute string, selected []string
 		return err
 	}
 	if err := json.Unmarshal(out, v); err != nil {
-		return fmt.Errorf("Nix returned invalid response: %s", out)
+		return said("Nix returned invalid response: " + string(out))
 	}
 	return nil
 }
@@ -71,10 +70,15 @@ func (p *program) nix(ctx context.Context, attribute string, args ...string) ([]
 	return out, childFailure(err)
 }
 
+// said is an error in Colmena's own words.
+type said string
+
+func (s said) Error() string { return string(s) }
+
 // childFailure says it as Colmena does.
 func childFailure(err error) error {
 	if failed := (*run.Error)(nil); errors.As(err, &failed) && failed.ExitCode >= 0 {
-		return fmt.Errorf("Child process exited with error code: %d", failed.ExitCode)
+		return said(fmt.Sprintf("Child process exited with error code: %d", failed.ExitCode))
 	}
 	return err
 }
@@ -138,7 +142,7 @@ func (p *program) enumerate(ctx context.Context, remote bool) ([]string, map[str
 	if err := p.query(ctx, "deployments", picked, &deployments); err != nil {
 		return nil, nil, p.fail(err)
 	}
-	if err := validate(deployments, p.old()); err != nil {
+	if err := validate(deployments); err != nil {
 		return nil, nil, p.fail(err)
 	}
 	matched := len(picked)
@@ -155,7 +159,7 @@ func (p *program) checkFilter() int {
 		return 0
 	}
 	if emptyRule(p.words.on) {
-		return p.fail(errors.New("Filter rule cannot be empty"))
+		return p.fail(said("Filter rule cannot be empty"))
 	}
 	for rule := range strings.SplitSeq(p.words.on, ",") {
 		if _, err := glob(strings.TrimPrefix(strings.TrimSpace(rule), "@")); err != nil {
@@ -279,11 +283,11 @@ func members(s string) string {
 	return class + "]"
 }
 
-// validate is what Colmena checks after Nix has accepted the hive.
-func validate(all map[string]deployment, old bool) error {
+// validate is what Colmena checks after Nix has accepted the hive. The name of a key is the attribute's; the option is not looked at.
+func validate(all map[string]deployment) error {
 	owner := regexp.MustCompile(`^[a-z][-a-z0-9]*$`)
 	for _, d := range all {
-		for _, k := range d.Keys {
+		for name, k := range d.Keys {
 			sources := 0
 			for _, given := range []bool{k.Text != nil, k.KeyFile != nil, k.KeyCommand != nil} {
 				if given {
@@ -291,10 +295,10 @@ func validate(all map[string]deployment, old bool) error {
 				}
 			}
 			if sources != 1 {
-				return errors.New("Nix returned invalid response: a key needs exactly one source")
+				return said("Nix returned invalid response: a key needs exactly one source")
 			}
-			if strings.Contains(k.Name, "/") || old && !(owner.MatchString(k.User) && owner.MatchString(k.Group)) {
-				return errors.New("Validation error")
+			if strings.Contains(name, "/") || !owner.MatchString(k.User) || !owner.MatchString(k.Group) {
+				return said("Validation error")
 			}
 		}
 	}

@@ -56,7 +56,7 @@ func (p *program) goal() string {
 
 // finish says how it went. exec of 0.4 thinks that all is done in any case.
 func (p *program) finish(goal string) int {
-	if !p.failed || goal == "exec" {
+	if p.failed == 0 || goal == "exec" {
 		p.say("", "All done!")
 	} else {
 		p.say("", "Failed: Child process exited with error code: 1")
@@ -65,12 +65,12 @@ func (p *program) finish(goal string) int {
 		p.log("ERROR", line)
 	}
 	switch {
-	case !p.failed || goal == "exec" && p.old():
+	case p.failed == 0 || goal == "exec" && p.old():
 		return 0
 	case goal == "exec":
-		return p.fail(fmt.Errorf("Exec failed on %d hosts", strings.Count(strings.Join(p.summary, "\n"), "Failed to ")))
+		return p.fail(said(fmt.Sprintf("Exec failed on %d hosts", p.failed)))
 	}
-	return p.fail(errors.New("Child process exited with error code: 1"))
+	return p.fail(said("Child process exited with error code: 1"))
 }
 
 // say writes a line of progress.
@@ -78,7 +78,7 @@ func (p *program) say(name, text string) { fmt.Fprintf(p.errOut, "%9s | %s\n", n
 
 // fails notes a failed step for the summary.
 func (p *program) fails(verb, hosts, label string, err error) {
-	p.failed = true
+	p.failed++
 	p.say(label, fmt.Sprintf("Failed: %v", err))
 	p.summary = append(p.summary,
 		fmt.Sprintf("Failed to %s %s - Last 3 lines of logs:", verb, hosts), " created)", "   state) Running", fmt.Sprintf(" failure) %v", err))
@@ -110,16 +110,20 @@ func (p *program) deployAll(ctx context.Context, goal string, names []string, de
 	}
 }
 
-// enumeration names up to three hosts in full if there are more than three of them, four of them included.
+// enumeration counts the hosts that no longer fit on a line instead of naming them. How long a line may be is a guess.
 func enumeration(names []string) string {
 	last := len(names) - 1
+	shown := 1
+	for shown < len(names) && len(strings.Join(names[:shown+1], ", ")) < 20 {
+		shown++
+	}
 	switch {
 	case len(names) == 1:
 		return names[0]
 	case len(names) == 2:
 		return names[0] + " and " + names[1]
-	case len(names) > 4:
-		return strings.Join(names[:3], ", ") + fmt.Sprintf(", and %d other nodes", len(names)-3)
+	case shown < last:
+		return strings.Join(names[:shown], ", ") + fmt.Sprintf(", and %d other nodes", len(names)-shown)
 	}
 	return strings.Join(names[:last], ", ") + ", and " + names[last]
 }
@@ -146,7 +150,7 @@ func (p *program) deploy(ctx context.Context, goal string, h host, drv string) {
 		Name: "nix-copy-closure", Args: []string{"--to", h.address(), path}, Stdout: p.lines(h.name), Stderr: p.lines(h.name),
 		Env: []string{"NIX_SSHOPTS=" + strings.Join(h.sshOptions(), " ")},
 	}
-	if err := run.Local.Run(run.Local{}, ctx, copyTo); err != nil {
+	if err := (run.Local{}).Run(ctx, copyTo); err != nil {
 		p.fails("push system closure to", h.name, h.name, childFailure(err))
 		return
 	}

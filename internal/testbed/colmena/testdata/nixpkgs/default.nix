@@ -5,4 +5,5 @@
   inherit system config overlays;
   lib = import ../../../../../test/nixpkgs/lib;
   path = ./.;
+  stdenv.hostPlatform = { inherit system; };
 }
