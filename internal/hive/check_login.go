@@ -204,15 +204,26 @@ func sudoFault(h Host) (option, message, way string) {
 		fmt.Sprintf(`set users.users.%s.extraGroups = [ "wheel" ]; security.sudo.enable = true;`, name)
 }
 
-// sudoPassword notes that plain Colmena cannot type a password: it runs sudo without a terminal and without input.
-func sudoPassword(_ scope, h Host) []Problem {
-	if h.Deployer.Sudo != "password" || localOnly(h) || deploysAsRoot(h) {
+// sudoPassword notes that plain Colmena cannot type a password: it runs sudo without a terminal and without input. A
+// password for sudo is a good habit and most hives have it everywhere, so it is one note for all hosts.
+func sudoPassword(s scope) []Problem {
+	var asked []Host
+	for _, h := range s.hive.Hosts {
+		if h.Deployer.Sudo == "password" && !localOnly(h) && !deploysAsRoot(h) {
+			asked = append(asked, h)
+		}
+	}
+	if len(asked) == 0 {
 		return nil
 	}
-	return one(Note, "security.sudo.wheelNeedsPassword",
-		fmt.Sprintf("sudo asks %s for a password, which Colmena cannot give: `hive deploy` of plain Colmena fails at the activation",
-			h.Deployer.Name),
-		`set security.sudo.wheelNeedsPassword = false; or deploy as root with a key: deployment.targetUser = "root";`)
+	found := one(Note, "security.sudo.wheelNeedsPassword",
+		fmt.Sprintf("sudo asks for a password on %s, which Colmena cannot give: `hive deploy` of plain Colmena fails at the activation",
+			list(names(asked))),
+		`set security.sudo.wheelNeedsPassword = false; or give root a key with deployment.targetUser = "root"; and services.openssh.settings.PermitRootLogin = "prohibit-password";`)
+	if len(asked) == 1 {
+		found[0].Host = asked[0].Name
+	}
+	return found
 }
 
 // sshDisabled refuses a host that is deployed to over SSH and runs no sshd.

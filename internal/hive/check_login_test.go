@@ -86,7 +86,12 @@ func loginCases() []ruleCase {
 			h[0].Deployer.Trusted = false
 		}},
 		{rule: "sudo-password", name: "Colmena cannot type it", change: func(h []Host) { h[0].Deployer.Sudo = "password" },
-			want: []string{"note alpha security.sudo.wheelNeedsPassword"}, says: "asks admin for a password", way: "wheelNeedsPassword = false;"},
+			want: []string{"note alpha security.sudo.wheelNeedsPassword"}, says: "asks for a password on alpha", way: "wheelNeedsPassword = false;"},
+		{rule: "sudo-password", name: "three hosts are one note", change: func(h []Host) {
+			for i := range h {
+				h[i].Deployer.Sudo = "password"
+			}
+		}, want: []string{"note  security.sudo.wheelNeedsPassword"}, says: "on alpha, beta and gamma", way: "wheelNeedsPassword = false;"},
 		{rule: "sudo-password", name: "deployments go to root", change: func(h []Host) {
 			root := "root"
 			h[0].Deployer.Sudo, h[0].Deployment.TargetUser, h[0].SSH.RootLogin = "password", &root, "prohibit-password"
