@@ -76,12 +76,12 @@ func secretKind(text string) string {
 func checkText(file string, document map[string]any) error {
 	var found []Finding
 	var problems []error
-	walk(document, "", func(place, text string) {
+	walk(document, nil, func(place []any, text string) {
 		if !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
-			problems = append(problems, fmt.Errorf("%s: %s: the text is not UTF-8 or holds NUL, which Nix cannot read", file, place))
+			problems = append(problems, fmt.Errorf("%s: %s: the text is not UTF-8 or holds NUL, which Nix cannot read", file, show(place)))
 		}
 		if kind := secretKind(text); kind != "" {
-			found = append(found, Finding{Host: hostOf(file), File: file, Path: place, Kind: kind})
+			found = append(found, Finding{Host: hostOf(file), File: file, Path: show(place), Kind: kind})
 		}
 	})
 	if len(found) > 0 {
@@ -90,18 +90,18 @@ func checkText(file string, document map[string]any) error {
 	return errors.Join(problems...)
 }
 
-// walk visits strings and keys in a fixed order.
-func walk(value any, place string, visit func(place, text string)) {
+// walk visits strings and keys in a fixed order. A place is the keys (string) and indexes (int) on the way to it.
+func walk(value any, place []any, visit func(place []any, text string)) {
 	switch v := value.(type) {
 	case string:
 		visit(place, v)
 	case []any:
 		for i, element := range v {
-			walk(element, fmt.Sprintf("%s[%d]", place, i), visit)
+			walk(element, append(place, i), visit)
 		}
 	case map[string]any:
 		for _, key := range slices.Sorted(maps.Keys(v)) {
-			below := memberPath(place, key)
+			below := append(place, key) //nolint:gocritic // a stack: what is deeper is done before the next key
 			visit(below, key)
 			walk(v[key], below, visit)
 		}
@@ -111,16 +111,24 @@ func walk(value any, place string, visit func(place, text string)) {
 // plainKey is a key that needs no quotes in a path.
 var plainKey = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]*$`)
 
-func memberPath(place, key string) string {
-	switch {
-	case secretKind(key) != "":
-		return place + "[a key]" // the key itself is not to be shown
-	case !plainKey.MatchString(key):
-		return fmt.Sprintf("%s[%q]", place, key)
-	case place == "":
-		return key
+// show spells a place as a person would: carried[3].value["a b"].
+func show(place []any) string {
+	var b strings.Builder
+	for _, step := range place {
+		switch key, isKey := step.(string); {
+		case !isKey:
+			fmt.Fprintf(&b, "[%d]", step)
+		case secretKind(key) != "":
+			b.WriteString("[a key]") // the key itself is not to be shown
+		case !plainKey.MatchString(key):
+			fmt.Fprintf(&b, "[%q]", key)
+		case b.Len() > 0:
+			b.WriteString("." + key)
+		default:
+			b.WriteString(key)
+		}
 	}
-	return place + "." + key
+	return b.String()
 }
 
 // joinSecrets makes one SecretError of several, so that a caller sees them all; other problems come with it.

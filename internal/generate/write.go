@@ -130,7 +130,7 @@ func (w writer) run(ctx context.Context, tree Tree, o Options) (Report, error) {
 func (w writer) replace(ctx context.Context, p *plan, old snapshot) error {
 	aside, err := w.bring(ctx, p, old)
 	if err != nil {
-		if cleanErr := w.drop(w.fresh()); cleanErr != nil {
+		if _, cleanErr := w.leftovers(); cleanErr != nil {
 			err = errors.Join(err, fmt.Errorf("remove the unfinished tree: %w", cleanErr))
 		}
 		return fmt.Errorf("%w; the tree is as it was", err)
