@@ -68,25 +68,28 @@ func adminWithoutKey(_ scope, h Host) []Problem {
 		adminName(h)), fmt.Sprintf("add your public key (cat ~/.ssh/id_ed25519.pub): hive.admin.sshKeys = [ %s ];", exampleKey))
 }
 
-// heldKeys are the keys of one login.
-type heldKeys struct {
+// heldKey is a key of a login, counted from 1.
+type heldKey struct {
 	user string
-	keys []string
+	n    int
+	text string
 }
 
-// logins are all logins with keys: the admin, the deployer, then the others, each once.
-func logins(h Host) []heldKeys {
-	all := []heldKeys{{h.Deployer.Name, h.Deployer.Keys}}
+// heldKeys are the keys of all logins: the admin's, the deployer's, then the others', each key where it is found first.
+// hive.ssh hands the admin's keys on to root, and that is no second cause.
+func heldKeys(h Host) []heldKey {
+	logins := []User{{Name: h.Deployer.Name, Keys: h.Deployer.Keys}}
 	if h.Admin.Declared {
-		all = slices.Insert(all, 0, heldKeys{h.Admin.Name, h.Admin.Keys})
+		logins = slices.Insert(logins, 0, User{Name: h.Admin.Name, Keys: h.Admin.Keys})
 	}
-	for _, u := range h.Users {
-		all = append(all, heldKeys{u.Name, u.Keys})
-	}
-	var found []heldKeys
-	for _, l := range all {
-		if !slices.ContainsFunc(found, func(f heldKeys) bool { return f.user == l.user }) {
-			found = append(found, l)
+	seen := map[string]bool{}
+	var found []heldKey
+	for _, u := range append(logins, h.Users...) {
+		for i, text := range u.Keys {
+			if !seen[text] {
+				found = append(found, heldKey{u.Name, i + 1, text})
+			}
+			seen[text] = true
 		}
 	}
 	return found
@@ -96,19 +99,17 @@ func logins(h Host) []heldKeys {
 // warning, a private key always an error. Keys are counted from 1 and never quoted.
 func keysMalformed(_ scope, h Host) []Problem {
 	var found []Problem
-	for _, l := range logins(h) {
-		for n, key := range l.keys {
-			fault := judgeKey(key)
-			if fault == keyFine || fault == keyDSA || fault == keyShortRSA {
-				continue
-			}
-			severity := Warning
-			if fault == keyPrivate || l.user == h.Deployer.Name || h.Admin.Declared && l.user == h.Admin.Name {
-				severity = Error
-			}
-			found = append(found, one(severity, keyOption(h, l.user),
-				fmt.Sprintf("key %d of %s %s", n+1, l.user, fault), keyWay(fault, keyOption(h, l.user)))...)
+	for _, k := range heldKeys(h) {
+		fault := judgeKey(k.text)
+		if fault == keyFine || fault == keyDSA || fault == keyShortRSA {
+			continue
 		}
+		severity := Warning
+		if fault == keyPrivate || k.user == h.Deployer.Name || h.Admin.Declared && k.user == h.Admin.Name {
+			severity = Error
+		}
+		option := keyOption(h, k.user)
+		found = append(found, one(severity, option, fmt.Sprintf("key %d of %s %s", k.n, k.user, fault), keyWay(fault, option))...)
 	}
 	return found
 }
@@ -130,21 +131,22 @@ func keyWay(fault keyFault, option string) string {
 // keysWeak speaks of keys that sshd refuses or should not trust. A refused key is an error if its owner deploys and has
 // no other.
 func keysWeak(_ scope, h Host) []Problem {
+	accepted := slices.ContainsFunc(h.Deployer.Keys, func(k string) bool {
+		fault := judgeKey(k)
+		return fault == keyFine || fault == keyShortRSA
+	})
 	var found []Problem
-	for _, l := range logins(h) {
-		fine := slices.ContainsFunc(l.keys, func(k string) bool { f := judgeKey(k); return f == keyFine || f == keyShortRSA })
-		for n, key := range l.keys {
-			fault := judgeKey(key)
-			if fault != keyDSA && fault != keyShortRSA {
-				continue
-			}
-			severity := Warning
-			if fault == keyDSA && !fine && l.user == h.Deployer.Name {
-				severity = Error
-			}
-			found = append(found, one(severity, keyOption(h, l.user), fmt.Sprintf("key %d of %s %s", n+1, l.user, fault),
-				"make a new pair with ssh-keygen -t ed25519 and put the .pub file's line there")...)
+	for _, k := range heldKeys(h) {
+		fault := judgeKey(k.text)
+		if fault != keyDSA && fault != keyShortRSA {
+			continue
 		}
+		severity := Warning
+		if fault == keyDSA && k.user == h.Deployer.Name && !accepted {
+			severity = Error
+		}
+		found = append(found, one(severity, keyOption(h, k.user), fmt.Sprintf("key %d of %s %s", k.n, k.user, fault),
+			"make a new pair with ssh-keygen -t ed25519 and put the .pub file's line there")...)
 	}
 	return found
 }
@@ -209,7 +211,7 @@ func sudoFault(h Host) (option, message, way string) {
 func sudoPassword(s scope) []Problem {
 	var asked []Host
 	for _, h := range s.hive.Hosts {
-		if h.Deployer.Sudo == "password" && !localOnly(h) && !deploysAsRoot(h) {
+		if h.Deployer.Sudo == "password" && len(h.Deployer.Keys) > 0 && !localOnly(h) && !deploysAsRoot(h) {
 			asked = append(asked, h)
 		}
 	}
@@ -226,9 +228,10 @@ func sudoPassword(s scope) []Problem {
 	return found
 }
 
-// sshDisabled refuses a host that is deployed to over SSH and runs no sshd.
-func sshDisabled(_ scope, h Host) []Problem {
-	if h.SSH.Enable || localOnly(h) {
+// sshDisabled refuses a host that is deployed to over SSH and runs no sshd. Without any key that is only a consequence:
+// hive.ssh starts sshd with the admin's first key.
+func sshDisabled(s scope, h Host) []Problem {
+	if h.SSH.Enable || localOnly(h) || len(lockedOut(s, h)) > 0 {
 		return nil
 	}
 	return one(Error, "services.openssh.enable", "sshd is off: the installed host cannot be reached",

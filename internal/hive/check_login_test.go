@@ -29,6 +29,10 @@ func loginCases() []ruleCase {
 			h[0].Admin.HasPassword = true
 			h[0].Assertions = []string{"Neither the root account nor any wheel user has a password or SSH authorized key.\nYou must"}
 		}, want: []string{"error " + keys}, says: "locked out", way: `hive.admin = { name = "admin"; sshKeys = [ "ssh-ed25519 `},
+		{rule: "locked-out", name: "without a key there is no sshd either", change: func(h []Host) {
+			keyless(&h[0])
+			h[0].Admin.HasPassword, h[0].SSH, h[0].Deployer.Sudo = true, SSH{}, "password"
+		}, want: []string{"error " + keys}, says: "locked out", way: "hive.admin = {"},
 		{rule: "locked-out", name: "only somebody else has a key", change: func(h []Host) {
 			keyless(&h[0])
 			h[0].Admin = Admin{}
@@ -146,6 +150,10 @@ func keyCases() []ruleCase {
 		{rule: "key-malformed", name: "a private key of somebody who does not deploy", change: func(h []Host) {
 			h[0].Users = append(h[0].Users, User{Name: "guest", Keys: []string{private}})
 		}, want: []string{"error alpha users.users.guest.openssh.authorizedKeys.keys"}, says: "private key", way: "stolen"},
+		{rule: "key-malformed", name: "the admin's key handed on to root is one problem", change: func(h []Host) {
+			keyed("ssh-ed25519 AAAA")(h)
+			h[0].Users[1].Keys = h[0].Admin.Keys
+		}, want: []string{"error " + option}, says: "key 1 of admin", way: "whole line"},
 		{rule: "key-malformed", name: "options, comments and several lines pass",
 			change: keyed("# mine\n"+`from="10.0.0.0/8",command="echo \"a b\"" `+goodKey+"\n\n"+goodKey+"\n", string(mustRead("fine-rsa2048.pub")))},
 		{rule: "key-weak", name: "only a DSA key", change: keyed(dsa), want: []string{"error " + option}, says: "DSA", way: "ssh-keygen -t ed25519"},

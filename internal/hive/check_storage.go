@@ -243,7 +243,10 @@ func namedDevices(h Host) []string {
 
 // deviceWay names the stable path.
 func deviceWay(h Host) string {
-	if len(h.Storage.Disks) == 0 {
+	switch {
+	case len(h.Storage.Disks) == 0 && len(h.Boot.GrubDevices) > 0:
+		return `use the stable paths of the machine: boot.loader.grub.device = "/dev/disk/by-id/..."; and device = "/dev/disk/by-uuid/..."; for file systems and swap`
+	case len(h.Storage.Disks) == 0:
 		return `use the path of "ls -l /dev/disk/by-uuid" on the machine, as in device = "/dev/disk/by-uuid/...";`
 	}
 	return `use the disk's path of "ls -l /dev/disk/by-id" on the machine or the booted medium: device = "/dev/disk/by-id/...";`

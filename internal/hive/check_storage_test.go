@@ -85,6 +85,11 @@ func storageCases() []ruleCase {
 			withoutDisko(&h[0])
 			h[0].Storage.FileSystems[0].Device, h[0].Storage.Swap = "/dev/sda2", []Swap{{Device: "/dev/sda3"}}
 		}, want: []string{"warning alpha fileSystems"}, says: "/dev/sda2 and /dev/sda3", way: "/dev/disk/by-uuid"},
+		{rule: "unstable-device", name: "a boot sector without disko", change: func(h []Host) {
+			h[0] = biosHost("alpha", 1)
+			withoutDisko(&h[0])
+			h[0].Boot.GrubDevices = []string{"/dev/sda"}
+		}, want: []string{"warning alpha boot.loader.grub.devices"}, says: "/dev/sda:", way: `boot.loader.grub.device = "/dev/disk/by-id/..."; and`},
 		{rule: "unstable-device", name: "a virtual machine with two disks", change: func(h []Host) {
 			h[0].Storage.Disks[0].Device = "/dev/vda"
 			second(&h[0], Disk{Name: "data", Device: "/dev/vdb"})

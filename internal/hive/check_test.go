@@ -2,6 +2,7 @@ package hive
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -233,9 +234,7 @@ func TestValidateCarriesAllProblemsAndListsErrors(t *testing.T) {
 	h.Hosts[1].Boot.Firmware = "unknown"
 	err := Validate(h, CheckInput{})
 	var invalid *ValidationError
-	if v, ok := err.(*ValidationError); ok {
-		invalid = v
-	} else {
+	if !errors.As(err, &invalid) {
 		t.Fatalf("got %v, want a *ValidationError", err)
 	}
 	if len(invalid.Problems) != 2 {
