@@ -93,3 +93,22 @@ func aligned(t Table) string {
 	}
 	return strings.Join(lines, "\n")
 }
+
+// Text writes text from definitions to Out: what a terminal could take for a command is left out.
+func (s *Streams) Text(text string) error {
+	if s.OutTerminal {
+		text = printable(text)
+	}
+	if _, err := fmt.Fprint(s.Out, text); err != nil {
+		return fmt.Errorf("write to stdout: %w", err)
+	}
+	return nil
+}
+
+// OutWidth is how many columns a table on Out may have; 0 where it is no terminal.
+func (s *Streams) OutWidth() int {
+	if !s.OutTerminal {
+		return 0
+	}
+	return s.columns(s.Out)
+}

@@ -1,0 +1,158 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"nixos-staged-hive/internal/colmena"
+	"nixos-staged-hive/internal/hive"
+	"nixos-staged-hive/internal/run"
+	"nixos-staged-hive/internal/stage/workspace"
+)
+
+func hiveCommand(h *house) *cobra.Command {
+	var skip bool
+	var o generateOptions
+	cmd := &cobra.Command{
+		Use:     "hive",
+		GroupID: "hosts",
+		Short:   "Build and deploy the full systems through Colmena",
+		Long: `Generates the hive and hands everything behind the subcommand to Colmena, for example
+  nixos-staged-hive hive deploy --on web1
+Our own flags stand before the subcommand.
+
+` + exitCodes,
+		Args: usage(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.Flags().BoolVarP(&skip, "skip-generate", "s", false, "use generated/ as it is")
+	generateFlags(&o, cmd)
+	evaluationFlags(h, cmd)
+	generate := generateCommand(h)
+	generate.GroupID = ""
+	cmd.AddCommand(generate)
+	for _, s := range colmena.Subcommands() {
+		cmd.AddCommand(&cobra.Command{
+			Use:                s.Name + " [COLMENA ARGUMENTS]",
+			Short:              s.Short,
+			DisableFlagParsing: true,
+			RunE: func(cmd *cobra.Command, words []string) error {
+				return h.colmena(cmd.Context(), s.Name, words, skip, o)
+			},
+		})
+	}
+	return cmd
+}
+
+// colmena generates, unless told not to, and hands the words over.
+func (h *house) colmena(ctx context.Context, subcommand string, words []string, skip bool, o generateOptions) error {
+	call, err := colmena.Parse(subcommand, words)
+	if err != nil {
+		return err
+	}
+	tool, err := colmena.Find(ctx, h.run, "colmena")
+	if err != nil {
+		return err
+	}
+	job := colmena.Job{Call: call, Out: h.ui.Out, Err: h.ui.Err, Terminal: h.ui.OutTerminal && h.ui.ErrTerminal, Color: h.ui.Colour && h.ui.ErrTerminal, Getenv: os.Getenv}
+	runner := h.run
+	if call.NeedsHive() {
+		if !skip {
+			o.dry = false
+			if err := h.generateQuietly(ctx, o); err != nil {
+				return err
+			}
+		}
+		w, err := workspace.Open(h.path)
+		if err != nil {
+			return err
+		}
+		job.Hive = w.File("generated", "hive.nix")
+		if job.Nodes, err = generatedNodes(w); err != nil {
+			return err
+		}
+		pins, err := workspace.Pinner{Workspace: w, Run: h.run}.Pins(ctx, w.Names()...)
+		if err != nil {
+			return err
+		}
+		runner = withEnv{h.run, "NIX_PATH=nixpkgs=" + pins.NixOS.StorePath}
+	}
+	outcome, err := tool.Run(ctx, runner, job)
+	if err != nil {
+		return err
+	}
+	return h.ended(outcome)
+}
+
+// generateQuietly is generate without its closing words on stdout, which belongs to Colmena here.
+func (h *house) generateQuietly(ctx context.Context, o generateOptions) error {
+	sink, end := h.progress()
+	defer end()
+	l, err := h.load(ctx, false, sink)
+	if err != nil {
+		return err
+	}
+	_, err = h.write(ctx, l, o, nil, sink)
+	return err
+}
+
+// ended turns Colmena's outcome into ours.
+func (h *house) ended(o colmena.Outcome) error {
+	if o.Code == codeDone {
+		return nil
+	}
+	if o.Problem != "" {
+		return &refusal{errors.New(o.Problem), "", o.Code}
+	}
+	if len(o.Failed) > 0 {
+		return &refusal{fmt.Errorf("colmena: failed on %s", strings.Join(o.Failed, ", ")), "", o.Code}
+	}
+	return &exitError{o.Code}
+}
+
+// withEnv adds to the environment of every command.
+type withEnv struct {
+	run.Runner
+	variable string
+}
+
+// Run runs c with the variable.
+func (w withEnv) Run(ctx context.Context, c run.Command) error {
+	c.Env = append([]string{w.variable}, c.Env...)
+	return w.Runner.Run(ctx, c)
+}
+
+// generatedNodes reads the hosts of the generated hive, without evaluating anything.
+func generatedNodes(w *workspace.Workspace) ([]colmena.Node, error) {
+	b, err := os.ReadFile(w.File("generated", "hive.json"))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, &refusal{errors.New("there is no generated/hive.json"), "run `nixos-staged-hive hive generate`, or leave out --skip-generate", codeFailed}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the generated hive: %w", err)
+	}
+	var doc struct {
+		Schema int `json:"schema"`
+		Hosts  map[string]struct {
+			Tags       []string `json:"tags"`
+			TargetHost *string  `json:"targetHost"`
+		} `json:"hosts"`
+	}
+	if err := json.Unmarshal(b, &doc); err != nil {
+		return nil, fmt.Errorf("read the generated hive: %w", err)
+	}
+	if doc.Schema != hive.Schema {
+		return nil, &refusal{fmt.Errorf("generated/hive.json has schema %d, this program writes %d", doc.Schema, hive.Schema), "run `nixos-staged-hive hive generate`", codeFailed}
+	}
+	var h hive.Hive
+	for name, host := range doc.Hosts {
+		h.Hosts = append(h.Hosts, hive.Host{Name: name, Deployment: hive.Deployment{Tags: host.Tags, TargetHost: host.TargetHost}})
+	}
+	return colmena.Nodes(h), nil
+}

@@ -1,0 +1,110 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"nixos-staged-hive/internal/colmena"
+	"nixos-staged-hive/internal/generate"
+	"nixos-staged-hive/internal/hive"
+	"nixos-staged-hive/internal/run"
+	"nixos-staged-hive/internal/ui"
+)
+
+// report says what went wrong and returns the exit code.
+func (h *house) report(err error) int {
+	if err == nil {
+		return codeDone
+	}
+	var silent *exitError
+	if errors.As(err, &silent) {
+		return silent.code
+	}
+	if errors.Is(err, context.Canceled) {
+		h.ui.Fail(ui.Failure{Err: errors.New("interrupted; nothing was left half done")})
+		return codeInterrupted
+	}
+	for _, one := range apart(err) {
+		failure := ui.Failure{Err: one, Hints: hintsOf(one)}
+		var program *run.Error
+		if errors.As(one, &program) {
+			failure.Output = program.Stderr
+		}
+		h.ui.Fail(failure)
+	}
+	return codeOf(err)
+}
+
+// apart takes joined errors apart, so that each is told with its own hint.
+func apart(err error) []error {
+	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // the outermost only: wrapped ones belong to their sentence
+	if !ok {
+		return []error{err}
+	}
+	var all []error
+	for _, one := range joined.Unwrap() {
+		all = append(all, apart(one)...)
+	}
+	return all
+}
+
+// hintsOf turns types of errors into what to do about them; errors that know their way out say it themselves.
+func hintsOf(err error) []string {
+	var hints []string
+	var hinted interface{ Hint() string }
+	if errors.As(err, &hinted) && hinted.Hint() != "" {
+		hints = append(hints, hinted.Hint())
+	}
+	var missing *run.MissingError
+	if errors.As(err, &missing) && missing.Hint != "" {
+		hints = append(hints, missing.Hint)
+	}
+	var edited *generate.HandEditedError
+	if errors.As(err, &edited) {
+		hints = append(hints, "move the change into the definition, or into a file of hive.mini.modules",
+			"`generate --force` overwrites and keeps the edited versions beside the new ones")
+	}
+	var secret *generate.SecretError
+	if errors.As(err, &secret) {
+		hints = append(hints, "keep secrets out of options that other stages need: name a file on the host instead, such as hive.admin.hashedPasswordFile")
+	}
+	var place *generate.PlaceError
+	if errors.As(err, &place) && place.Way != "" {
+		hints = append(hints, place.Way)
+	}
+	var notTerminal *ui.NotTerminalError
+	if errors.As(err, &notTerminal) {
+		hints = append(hints, "give the answer as a flag; see --help")
+	}
+	var wrong *usageError
+	if errors.As(err, &wrong) || isUnknownCommand(err) {
+		hints = append(hints, "`nixos-staged-hive --help` lists commands and flags")
+	}
+	return hints
+}
+
+func codeOf(err error) int {
+	var refused *refusal
+	if errors.As(err, &refused) {
+		return refused.code
+	}
+	var wrong *usageError
+	var call *colmena.UsageError
+	var selection *hive.SelectError
+	var missing *run.MissingError
+	var edited *generate.HandEditedError
+	var secret *generate.SecretError
+	switch {
+	case errors.As(err, &wrong), errors.As(err, &call), errors.As(err, &selection), isUnknownCommand(err):
+		return codeUsage
+	case errors.As(err, &missing):
+		return codeMissing
+	case errors.As(err, &edited), errors.As(err, &secret):
+		return codeRefused
+	}
+	return codeFailed
+}
+
+// isUnknownCommand recognises cobra's only error without a type.
+func isUnknownCommand(err error) bool { return strings.HasPrefix(err.Error(), "unknown command ") }
