@@ -16,13 +16,19 @@ func bootCases() []ruleCase {
 	const esp = "alpha boot.loader.efi.efiSysMountPoint"
 	const part = "alpha disko.devices.disk.alpha.content.partitions"
 	return []ruleCase{
-		{rule: "platform", name: "unknown", change: func(h []Host) { h[0].System = "" },
-			want: []string{"error alpha nixpkgs.hostPlatform"}, says: "not known", way: `nixpkgs.hostPlatform = "x86_64-linux";`},
-		{rule: "platform", name: "no medium for it", change: func(h []Host) { h[0].System = "riscv64-linux" },
-			want: []string{"error alpha nixpkgs.hostPlatform"}, says: "riscv64-linux has no installation medium", way: "aarch64-linux"},
+		{
+			rule: "platform", name: "unknown", change: func(h []Host) { h[0].System = "" },
+			want: []string{"error alpha nixpkgs.hostPlatform"}, says: "not known", way: `nixpkgs.hostPlatform = "x86_64-linux";`,
+		},
+		{
+			rule: "platform", name: "no medium for it", change: func(h []Host) { h[0].System = "riscv64-linux" },
+			want: []string{"error alpha nixpkgs.hostPlatform"}, says: "riscv64-linux has no installation medium", way: "aarch64-linux",
+		},
 		{rule: "platform", name: "aarch64", change: func(h []Host) { board(&h[0]) }},
-		{rule: "boot-loader", name: "none", change: func(h []Host) { h[0].Boot = Boot{Loader: "none", Firmware: "unknown"} },
-			want: []string{"error alpha boot.loader"}, says: "would not start", way: "boot.loader.systemd-boot.enable = true;"},
+		{
+			rule: "boot-loader", name: "none", change: func(h []Host) { h[0].Boot = Boot{Loader: "none", Firmware: "unknown"} },
+			want: []string{"error alpha boot.loader"}, says: "would not start", way: "boot.loader.systemd-boot.enable = true;",
+		},
 		{rule: "boot-loader", name: "none on a board", change: func(h []Host) {
 			board(&h[0])
 			h[0].Boot = Boot{Loader: "none", Firmware: "unknown"}
@@ -53,16 +59,22 @@ func bootCases() []ruleCase {
 			h[0].Storage.FileSystems[1].MountPoint, h[0].Storage.Disks[0].Partitions[0].MountPoint = "/boot1", "/boot1"
 			h[0].Storage.FileSystems = append(h[0].Storage.FileSystems, FileSystem{MountPoint: "/boot2", Type: "vfat"})
 		}},
-		{rule: "esp", name: "not FAT", change: func(h []Host) { h[0].Storage.FileSystems[1].Type = "ext4" },
-			want: []string{`error alpha fileSystems."/boot".fsType`}, says: "is ext4", way: "vfat"},
-		{rule: "esp", name: "of another type", change: func(h []Host) { h[0].Storage.Disks[0].Partitions[0].Type = "8300" },
-			want: []string{"error " + part + ".ESP.type"}, says: `is "8300"`, way: `type = "EF00";`},
+		{
+			rule: "esp", name: "not FAT", change: func(h []Host) { h[0].Storage.FileSystems[1].Type = "ext4" },
+			want: []string{`error alpha fileSystems."/boot".fsType`}, says: "is ext4", way: "vfat",
+		},
+		{
+			rule: "esp", name: "of another type", change: func(h []Host) { h[0].Storage.Disks[0].Partitions[0].Type = "8300" },
+			want: []string{"error " + part + ".ESP.type"}, says: `is "8300"`, way: `type = "EF00";`,
+		},
 		{rule: "esp", name: "at its own mount point with its GUID", change: func(h []Host) {
 			h[0].Boot.ESP, h[0].Storage.FileSystems[1].MountPoint = "/boot/efi", "/boot/efi"
 			h[0].Storage.Disks[0].Partitions[0].MountPoint, h[0].Storage.Disks[0].Partitions[0].Type = "/boot/efi", "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
 		}},
-		{rule: "esp-size", name: "100M", change: func(h []Host) { h[0].Storage.Disks[0].Partitions[0].Size = "100M" },
-			want: []string{"warning " + part + ".ESP.size"}, says: "100M is small", way: `size = "1G";`},
+		{
+			rule: "esp-size", name: "100M", change: func(h []Host) { h[0].Storage.Disks[0].Partitions[0].Size = "100M" },
+			want: []string{"warning " + part + ".ESP.size"}, says: "100M is small", way: `size = "1G";`,
+		},
 		{rule: "esp-size", name: "of a kept disk", change: func(h []Host) {
 			windows := soundDisk("windows")
 			windows.Additional, windows.Partitions[0].Size = true, "100M"

@@ -20,8 +20,10 @@ func duplicateAddresses(s scope) []Problem {
 	}
 	for _, h := range s.hive.Hosts {
 		for _, a := range repeated(addressTexts(h.Network.statics())) {
-			found = append(found, Problem{Host: h.Name, Severity: Error, Option: networkOption(h, "address"),
-				Message: fmt.Sprintf("%s is set on two interfaces", a), Way: "remove the address from one of the interfaces"})
+			found = append(found, Problem{
+				Host: h.Name, Severity: Error, Option: networkOption(h, "address"),
+				Message: fmt.Sprintf("%s is set on two interfaces", a), Way: "remove the address from one of the interfaces",
+			})
 		}
 	}
 	return found
@@ -97,9 +99,11 @@ func gatewayConflicts(s scope) []Problem {
 	return disagreements(routes(s.hive),
 		func(r route) (string, string) { return r.subnet.String(), r.gateway.String() },
 		func(r route, network, usual, odd string, others []string) Problem {
-			return Problem{Host: r.host.Name, Severity: Warning, Option: networkOption(r.host, "gateway"),
+			return Problem{
+				Host: r.host.Name, Severity: Warning, Option: networkOption(r.host, "gateway"),
 				Message: fmt.Sprintf("%s is the gateway here, but in the same network %s it is %s for %s", odd, network, usual, list(others)),
-				Way:     "use one router for the network: " + networkSetting(r.host, "gateway", usual)}
+				Way:     "use one router for the network: " + networkSetting(r.host, "gateway", usual),
+			}
 		})
 }
 
@@ -110,9 +114,11 @@ func prefixConflicts(s scope) []Problem {
 		func(r route) (string, string) { return r.gateway.String(), r.subnet.String() },
 		func(r route, gateway, usual, odd string, others []string) Problem {
 			_, bits, _ := strings.Cut(usual, "/")
-			return Problem{Host: r.host.Name, Severity: Warning, Option: networkOption(r.host, "address"),
+			return Problem{
+				Host: r.host.Name, Severity: Warning, Option: networkOption(r.host, "address"),
 				Message: fmt.Sprintf("the network behind gateway %s is %s here, but %s for %s", gateway, odd, usual, list(others)),
-				Way:     "give all addresses of one network the same prefix length, most likely /" + bits}
+				Way:     "give all addresses of one network the same prefix length, most likely /" + bits,
+			}
 		})
 }
 

@@ -255,7 +255,7 @@ func uploadOwner(s scope, h Host) []Problem {
 
 // isPlainOwner reports whether Colmena 0.4 takes the name of a user or group; empty means the default, root.
 func isPlainOwner(name string) bool {
-	odd := func(r rune) bool { return r != '-' && !(r >= 'a' && r <= 'z') && !(r >= '0' && r <= '9') }
+	odd := func(r rune) bool { return r != '-' && (r < 'a' || r > 'z') && (r < '0' || r > '9') }
 	return name == "" || name[0] >= 'a' && name[0] <= 'z' && !strings.ContainsFunc(name, odd)
 }
 

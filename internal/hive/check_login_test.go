@@ -68,8 +68,10 @@ func loginCases() []ruleCase {
 		{rule: "deployer-rights", name: "neither root nor trusted is one problem", change: func(h []Host) {
 			h[0].Deployer.Sudo, h[0].Deployer.Trusted, h[0].Users[0].Wheel = "none", false, false
 		}, want: []string{"error " + rights}, says: "and may not add unsigned store paths", way: `users.users.admin.extraGroups = [ "wheel" ];`},
-		{rule: "deployer-rights", name: "no sudo", change: func(h []Host) { h[0].Deployer.Sudo, h[0].Users[0].Wheel = "none", false },
-			want: []string{"error " + rights}, says: "cannot become root", way: `[ "wheel" ]`},
+		{
+			rule: "deployer-rights", name: "no sudo", change: func(h []Host) { h[0].Deployer.Sudo, h[0].Users[0].Wheel = "none", false },
+			want: []string{"error " + rights}, says: "cannot become root", way: `[ "wheel" ]`,
+		},
 		{rule: "deployer-rights", name: "sudo asks for a password that does not exist", change: func(h []Host) {
 			h[0].Deployer.Sudo, h[0].Users[0].Wheel = "none", true
 		}, want: []string{"error alpha security.sudo.wheelNeedsPassword"}, says: "admin has none", way: `hive.admin.hashedPasswordFile = "`},
@@ -83,14 +85,18 @@ func loginCases() []ruleCase {
 			h[0].Deployer.Sudo, h[0].Deployment.TargetUser, h[0].SSH.RootLogin = "none", &root, "prohibit-password"
 			h[0].Users[1].Keys = []string{goodKey}
 		}},
-		{rule: "deployer-rights", name: "not trusted", change: func(h []Host) { h[0].Deployer.Trusted = false },
-			want: []string{"error alpha nix.settings.trusted-users"}, says: "unsigned store paths", way: `nix.settings.trusted-users = [ "root" "@wheel" ];`},
+		{
+			rule: "deployer-rights", name: "not trusted", change: func(h []Host) { h[0].Deployer.Trusted = false },
+			want: []string{"error alpha nix.settings.trusted-users"}, says: "unsigned store paths", way: `nix.settings.trusted-users = [ "root" "@wheel" ];`,
+		},
 		{rule: "deployer-rights", name: "a host that deploys itself", change: func(h []Host) {
 			local(&h[0])
 			h[0].Deployer.Trusted = false
 		}},
-		{rule: "sudo-password", name: "Colmena cannot type it", change: func(h []Host) { h[0].Deployer.Sudo = "password" },
-			want: []string{"note alpha security.sudo.wheelNeedsPassword"}, says: "asks for a password on alpha", way: "wheelNeedsPassword = false;"},
+		{
+			rule: "sudo-password", name: "Colmena cannot type it", change: func(h []Host) { h[0].Deployer.Sudo = "password" },
+			want: []string{"note alpha security.sudo.wheelNeedsPassword"}, says: "asks for a password on alpha", way: "wheelNeedsPassword = false;",
+		},
 		{rule: "sudo-password", name: "three hosts are one note", change: func(h []Host) {
 			for i := range h {
 				h[i].Deployer.Sudo = "password"
@@ -101,8 +107,10 @@ func loginCases() []ruleCase {
 			h[0].Deployer.Sudo, h[0].Deployment.TargetUser, h[0].SSH.RootLogin = "password", &root, "prohibit-password"
 			h[0].Users[1].Keys = []string{goodKey}
 		}},
-		{rule: "ssh-disabled", name: "off, and nothing else is said about sshd", change: func(h []Host) { h[0].SSH = SSH{Ports: []int{22}} },
-			want: []string{"error alpha services.openssh.enable"}, says: "sshd is off", way: "services.openssh.enable = true;"},
+		{
+			rule: "ssh-disabled", name: "off, and nothing else is said about sshd", change: func(h []Host) { h[0].SSH = SSH{Ports: []int{22}} },
+			want: []string{"error alpha services.openssh.enable"}, says: "sshd is off", way: "services.openssh.enable = true;",
+		},
 		{rule: "ssh-disabled", name: "a host that deploys itself", change: func(h []Host) {
 			h[0].SSH = SSH{}
 			local(&h[0])
@@ -119,8 +127,10 @@ func loginCases() []ruleCase {
 		{rule: "ssh-password", name: "for root too is one problem", change: func(h []Host) {
 			h[0].SSH.PasswordAuth, h[0].SSH.RootLogin = true, "yes"
 		}, want: []string{"warning alpha services.openssh.settings.PermitRootLogin"}, says: "passwords for root", way: "PasswordAuthentication = false;"},
-		{rule: "ssh-password", name: "for users", change: func(h []Host) { h[0].SSH.PasswordAuth = true },
-			want: []string{"warning alpha services.openssh.settings.PasswordAuthentication"}, says: "may try passwords", way: "PasswordAuthentication = false;"},
+		{
+			rule: "ssh-password", name: "for users", change: func(h []Host) { h[0].SSH.PasswordAuth = true },
+			want: []string{"warning alpha services.openssh.settings.PasswordAuthentication"}, says: "may try passwords", way: "PasswordAuthentication = false;",
+		},
 		{rule: "ssh-password", name: "root by key", change: func(h []Host) { h[0].SSH.RootLogin = "yes" }},
 	}
 }
@@ -154,13 +164,19 @@ func keyCases() []ruleCase {
 			keyed("ssh-ed25519 AAAA")(h)
 			h[0].Users[1].Keys = h[0].Admin.Keys
 		}, want: []string{"error " + option}, says: "key 1 of admin", way: "whole line"},
-		{rule: "key-malformed", name: "options, comments and several lines pass",
-			change: keyed("# mine\n"+`from="10.0.0.0/8",command="echo \"a b\"" `+goodKey+"\n\n"+goodKey+"\n", string(mustRead("fine-rsa2048.pub")))},
+		{
+			rule: "key-malformed", name: "options, comments and several lines pass",
+			change: keyed("# mine\n"+`from="10.0.0.0/8",command="echo \"a b\"" `+goodKey+"\n\n"+goodKey+"\n", string(mustRead("fine-rsa2048.pub"))),
+		},
 		{rule: "key-weak", name: "only a DSA key", change: keyed(dsa), want: []string{"error " + option}, says: "DSA", way: "ssh-keygen -t ed25519"},
-		{rule: "key-weak", name: "a DSA key beside a good one", change: keyed(goodKey, dsa),
-			want: []string{"warning " + option}, says: "key 2 of admin is a DSA key", way: "ssh-keygen -t ed25519"},
-		{rule: "key-weak", name: "a short RSA key", change: keyed(string(mustRead("short-rsa1024.pub"))),
-			want: []string{"warning " + option}, says: "less than 2048 bits", way: "ssh-keygen -t ed25519"},
+		{
+			rule: "key-weak", name: "a DSA key beside a good one", change: keyed(goodKey, dsa),
+			want: []string{"warning " + option}, says: "key 2 of admin is a DSA key", way: "ssh-keygen -t ed25519",
+		},
+		{
+			rule: "key-weak", name: "a short RSA key", change: keyed(string(mustRead("short-rsa1024.pub"))),
+			want: []string{"warning " + option}, says: "less than 2048 bits", way: "ssh-keygen -t ed25519",
+		},
 		{rule: "key-weak", name: "RSA of 2048 bits", change: keyed(string(mustRead("fine-rsa2048.pub")))},
 	}
 }

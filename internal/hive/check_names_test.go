@@ -22,17 +22,27 @@ func nameCases() []ruleCase {
 		named("reserved by the tree", func(h []Host) { rename(&h[0], "hive.json") }, []string{"error hive.json"}, "reserved", "to hive-json"),
 		named("a bad name with a good host name is still bad", func(h []Host) { h[0].Name = "a*" }, []string{"error a*"}, "`--on`", "to a"),
 		named("letters digits and hyphens pass", func(h []Host) { rename(&h[0], "7of9-Seven") }, nil, "", ""),
-		{rule: "host-name", name: "too long", change: func(h []Host) { h[0].HostName = strings.Repeat("a", 64) },
-			want: []string{"error alpha networking.hostName"}, says: "is no host name", way: strings.Repeat("a", 63)},
-		{rule: "host-name", name: "a dot belongs to the domain", change: func(h []Host) { h[0].HostName = "alpha.home" },
-			want: []string{"error alpha networking.hostName"}, says: "is no host name", way: `networking.hostName = "alpha-home";`},
-		{rule: "host-name", name: "an underscore", change: func(h []Host) { h[0].HostName = "al_pha" },
-			want: []string{"warning alpha networking.hostName"}, says: "underscore", way: `"al-pha"`},
-		{rule: "host-name", name: "empty", change: func(h []Host) { h[0].HostName = "" },
-			want: []string{"warning alpha networking.hostName"}, says: "is empty", way: `"alpha"`},
+		{
+			rule: "host-name", name: "too long", change: func(h []Host) { h[0].HostName = strings.Repeat("a", 64) },
+			want: []string{"error alpha networking.hostName"}, says: "is no host name", way: strings.Repeat("a", 63),
+		},
+		{
+			rule: "host-name", name: "a dot belongs to the domain", change: func(h []Host) { h[0].HostName = "alpha.home" },
+			want: []string{"error alpha networking.hostName"}, says: "is no host name", way: `networking.hostName = "alpha-home";`,
+		},
+		{
+			rule: "host-name", name: "an underscore", change: func(h []Host) { h[0].HostName = "al_pha" },
+			want: []string{"warning alpha networking.hostName"}, says: "underscore", way: `"al-pha"`,
+		},
+		{
+			rule: "host-name", name: "empty", change: func(h []Host) { h[0].HostName = "" },
+			want: []string{"warning alpha networking.hostName"}, says: "is empty", way: `"alpha"`,
+		},
 		{rule: "host-name", name: "may differ from the definition", change: func(h []Host) { h[0].HostName = "web-1" }},
-		{rule: "tag", name: "a comma, a glob and nothing", change: func(h []Host) { h[0].Deployment.Tags = []string{"a,b", "ok", "c*", ""} },
-			want: []string{"error alpha deployment.tags"}, says: `"a,b", "c*" and ""`, way: "letters, digits"},
+		{
+			rule: "tag", name: "a comma, a glob and nothing", change: func(h []Host) { h[0].Deployment.Tags = []string{"a,b", "ok", "c*", ""} },
+			want: []string{"error alpha deployment.tags"}, says: `"a,b", "c*" and ""`, way: "letters, digits",
+		},
 		{rule: "tag", name: "colons and dots pass", change: func(h []Host) { h[0].Deployment.Tags = []string{"role:server", "site.cellar"} }},
 		{rule: "duplicate-host-name", name: "three hosts of one name are one problem", change: func(h []Host) {
 			h[0].HostName, h[1].HostName, h[2].HostName = "same", "Same", "same"

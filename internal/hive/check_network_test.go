@@ -30,30 +30,50 @@ func networkCases() []ruleCase {
 			h[0].Network, h[0].Deployment = Network{}, Deployment{AllowLocal: true}
 		}},
 		{rule: "no-network", name: "DHCP", change: func(h []Host) { dhcp(&h[0]) }},
-		{rule: "address-syntax", name: "no prefix length", change: addressed("192.168.1.11"),
-			want: []string{"error " + address}, says: "192.168.1.11 of enp1s0 has no prefix length", way: `hive.network.address = "192.168.1.11/24";`},
-		{rule: "address-syntax", name: "no prefix length, IPv6", change: addressed("fd00::1"),
-			want: []string{"error " + address}, says: "no prefix length", way: `"fd00::1/64"`},
-		{rule: "address-syntax", name: "not an address", change: addressed("192.168.1.300/24"),
-			want: []string{"error " + address}, says: `"192.168.1.300/24"`, way: "prefix length"},
-		{rule: "address-syntax", name: "a prefix that is too long", change: addressed("192.168.1.11/33"),
-			want: []string{"error " + address}, says: "no address in CIDR", way: "prefix length"},
-		{rule: "address-syntax", name: "scripted networking gets its own words", change: func(h []Host) {
-			h[0].Network.Managed, h[0].Network.Backend = false, "scripted"
-			h[0].Network.Interfaces[0].Addresses = []string{"10.0.0.1"}
-		}, want: []string{"error alpha networking.interfaces"}, says: "no prefix length",
-			way: `networking.interfaces.<name>.ipv4.addresses = [ { address = "10.0.0.1"; prefixLength = 24; } ];`},
+		{
+			rule: "address-syntax", name: "no prefix length", change: addressed("192.168.1.11"),
+			want: []string{"error " + address}, says: "192.168.1.11 of enp1s0 has no prefix length", way: `hive.network.address = "192.168.1.11/24";`,
+		},
+		{
+			rule: "address-syntax", name: "no prefix length, IPv6", change: addressed("fd00::1"),
+			want: []string{"error " + address}, says: "no prefix length", way: `"fd00::1/64"`,
+		},
+		{
+			rule: "address-syntax", name: "not an address", change: addressed("192.168.1.300/24"),
+			want: []string{"error " + address}, says: `"192.168.1.300/24"`, way: "prefix length",
+		},
+		{
+			rule: "address-syntax", name: "a prefix that is too long", change: addressed("192.168.1.11/33"),
+			want: []string{"error " + address}, says: "no address in CIDR", way: "prefix length",
+		},
+		{
+			rule: "address-syntax", name: "scripted networking gets its own words", change: func(h []Host) {
+				h[0].Network.Managed, h[0].Network.Backend = false, "scripted"
+				h[0].Network.Interfaces[0].Addresses = []string{"10.0.0.1"}
+			}, want: []string{"error alpha networking.interfaces"}, says: "no prefix length",
+			way: `networking.interfaces.<name>.ipv4.addresses = [ { address = "10.0.0.1"; prefixLength = 24; } ];`,
+		},
 		{rule: "address-syntax", name: "both families", change: addressed("192.168.1.11/24", "fd00::11/64")},
-		{rule: "address-unusable", name: "the network itself", change: addressed("192.168.1.0/24"),
-			want: []string{"error " + address}, says: "the address of the network itself", way: "192.168.1.1 to 192.168.1.254"},
-		{rule: "address-unusable", name: "the broadcast address", change: addressed("192.168.1.255/24"),
-			want: []string{"error " + address}, says: "broadcast", way: "192.168.1.1 to 192.168.1.254"},
-		{rule: "address-unusable", name: "multicast", change: addressed("192.168.1.11/24", "224.0.0.5/24"),
-			want: []string{"error " + address}, says: "not an address a host", way: "hive.network.address"},
-		{rule: "address-unusable", name: "the routers' anycast address", change: addressed("192.168.1.11/24", "fd00::/64"),
-			want: []string{"warning " + address}, says: "anycast", way: "fd00::2/64"},
-		{rule: "address-unusable", name: "no prefix at all", change: addressed("192.168.1.11/0"),
-			want: []string{"error " + address}, says: "the whole internet", way: "hive.network.address"},
+		{
+			rule: "address-unusable", name: "the network itself", change: addressed("192.168.1.0/24"),
+			want: []string{"error " + address}, says: "the address of the network itself", way: "192.168.1.1 to 192.168.1.254",
+		},
+		{
+			rule: "address-unusable", name: "the broadcast address", change: addressed("192.168.1.255/24"),
+			want: []string{"error " + address}, says: "broadcast", way: "192.168.1.1 to 192.168.1.254",
+		},
+		{
+			rule: "address-unusable", name: "multicast", change: addressed("192.168.1.11/24", "224.0.0.5/24"),
+			want: []string{"error " + address}, says: "not an address a host", way: "hive.network.address",
+		},
+		{
+			rule: "address-unusable", name: "the routers' anycast address", change: addressed("192.168.1.11/24", "fd00::/64"),
+			want: []string{"warning " + address}, says: "anycast", way: "fd00::2/64",
+		},
+		{
+			rule: "address-unusable", name: "no prefix at all", change: addressed("192.168.1.11/0"),
+			want: []string{"error " + address}, says: "the whole internet", way: "hive.network.address",
+		},
 		{rule: "address-unusable", name: "every address of a /31 is usable", change: func(h []Host) {
 			h[0].Network.Interfaces[0].Addresses, h[0].Network.Gateways = []string{"10.0.0.0/31"}, []string{"10.0.0.1"}
 		}},
@@ -73,12 +93,16 @@ func networkCases() []ruleCase {
 			dhcp(&h[0])
 			h[0].Network.Interfaces[0].Name, h[0].Network.Interfaces[0].MAC = "", ""
 		}},
-		{rule: "interface-name", name: "16 characters", change: func(h []Host) { h[0].Network.Interfaces[0].Name = "enx525400123456x" },
-			want: []string{"error alpha hive.network.interface"}, says: "at most 15", way: "match.mac"},
+		{
+			rule: "interface-name", name: "16 characters", change: func(h []Host) { h[0].Network.Interfaces[0].Name = "enx525400123456x" },
+			want: []string{"error alpha hive.network.interface"}, says: "at most 15", way: "match.mac",
+		},
 		{rule: "interface-name", name: "globs of networkd", change: func(h []Host) { h[0].Network.Interfaces[0].Name = "en* eth[0-9] !wlan*" }},
 		{rule: "interface-name", name: "15 characters", change: func(h []Host) { h[0].Network.Interfaces[0].Name = "enx525400123456" }},
-		{rule: "mac-syntax", name: "five bytes", change: func(h []Host) { h[0].Network.Interfaces[0].MAC = "52:54:00:12:34" },
-			want: []string{"error alpha hive.network.match.mac"}, says: "is no MAC address", way: "six bytes"},
+		{
+			rule: "mac-syntax", name: "five bytes", change: func(h []Host) { h[0].Network.Interfaces[0].MAC = "52:54:00:12:34" },
+			want: []string{"error alpha hive.network.match.mac"}, says: "is no MAC address", way: "six bytes",
+		},
 		{rule: "mac-syntax", name: "hyphens and capitals pass", change: func(h []Host) { h[0].Network.Interfaces[0].MAC = "52-54-00-AB-34-56" }},
 		{rule: "vlan-id", name: "4095", change: func(h []Host) {
 			h[0].Network.Interfaces = append(h[0].Network.Interfaces, Interface{Name: "lab", Kind: "vlan", Parent: "enp1s0", VLAN: 4095, Addresses: []string{"10.9.0.2/24"}})
@@ -90,17 +114,27 @@ func networkCases() []ruleCase {
 		{rule: "vlan-id", name: "4094", change: func(h []Host) {
 			h[0].Network.Interfaces = append(h[0].Network.Interfaces, Interface{Name: "lab", Kind: "vlan", Parent: "enp1s0", VLAN: 4094, Addresses: []string{"10.9.0.2/24"}})
 		}},
-		{rule: "gateway-syntax", name: "with a prefix, and no second problem", change: func(h []Host) { h[0].Network.Gateways = []string{"192.168.1.1/24"} },
-			want: []string{"error " + gateway}, says: `"192.168.1.1/24"`, way: `hive.network.gateway = "192.168.1.1";`},
+		{
+			rule: "gateway-syntax", name: "with a prefix, and no second problem", change: func(h []Host) { h[0].Network.Gateways = []string{"192.168.1.1/24"} },
+			want: []string{"error " + gateway}, says: `"192.168.1.1/24"`, way: `hive.network.gateway = "192.168.1.1";`,
+		},
 		{rule: "gateway-syntax", name: "both families", change: func(h []Host) { h[0].Network.Gateways = []string{"192.168.1.1", "fe80::1"} }},
-		{rule: "gateway-outside-subnet", name: "another network", change: func(h []Host) { h[0].Network.Gateways = []string{"192.168.2.1"} },
-			want: []string{"error " + gateway}, says: "192.168.2.1 is outside every subnet of the host (192.168.1.11/24)", way: `hive.network.gateway = "192.168.1.1";`},
-		{rule: "gateway-outside-subnet", name: "a single address has no subnet", change: addressed("192.168.1.11/32"),
-			want: []string{"error " + gateway}, says: "outside every subnet", way: `hive.network.address = "192.168.1.11/24";`},
-		{rule: "gateway-outside-subnet", name: "the host itself", change: func(h []Host) { h[0].Network.Gateways = []string{"192.168.1.11"} },
-			want: []string{"error " + gateway}, says: "own address", way: `"192.168.1.1"`},
-		{rule: "gateway-outside-subnet", name: "the other family", change: func(h []Host) { h[0].Network.Gateways = []string{"192.168.1.1", "fd00::1"} },
-			want: []string{"error " + gateway}, says: "fd00::1", way: "give the host an address in the gateway's subnet"},
+		{
+			rule: "gateway-outside-subnet", name: "another network", change: func(h []Host) { h[0].Network.Gateways = []string{"192.168.2.1"} },
+			want: []string{"error " + gateway}, says: "192.168.2.1 is outside every subnet of the host (192.168.1.11/24)", way: `hive.network.gateway = "192.168.1.1";`,
+		},
+		{
+			rule: "gateway-outside-subnet", name: "a single address has no subnet", change: addressed("192.168.1.11/32"),
+			want: []string{"error " + gateway}, says: "outside every subnet", way: `hive.network.address = "192.168.1.11/24";`,
+		},
+		{
+			rule: "gateway-outside-subnet", name: "the host itself", change: func(h []Host) { h[0].Network.Gateways = []string{"192.168.1.11"} },
+			want: []string{"error " + gateway}, says: "own address", way: `"192.168.1.1"`,
+		},
+		{
+			rule: "gateway-outside-subnet", name: "the other family", change: func(h []Host) { h[0].Network.Gateways = []string{"192.168.1.1", "fd00::1"} },
+			want: []string{"error " + gateway}, says: "fd00::1", way: "give the host an address in the gateway's subnet",
+		},
 		{rule: "gateway-outside-subnet", name: "on the link by a unit", change: func(h []Host) {
 			h[0].Network.Interfaces[0].Addresses = []string{"192.168.1.11/32"}
 			h[0].Network.Units = map[string]string{"40-wan.network": "[Route]\nGateway=192.168.1.1\nGatewayOnLink=yes\n"}
@@ -112,8 +146,10 @@ func networkCases() []ruleCase {
 			h[0].Network.Interfaces = append(h[0].Network.Interfaces, Interface{Name: "wan", DHCP: "ipv4"})
 			h[0].Network.Gateways = []string{"10.0.0.1"}
 		}},
-		{rule: "gateway-missing", name: "static without one", change: func(h []Host) { h[0].Network.Gateways = nil },
-			want: []string{"warning " + gateway}, says: "reaches nothing outside 192.168.1.0/24", way: `hive.network.gateway = "192.168.1.1";`},
+		{
+			rule: "gateway-missing", name: "static without one", change: func(h []Host) { h[0].Network.Gateways = nil },
+			want: []string{"warning " + gateway}, says: "reaches nothing outside 192.168.1.0/24", way: `hive.network.gateway = "192.168.1.1";`,
+		},
 		{rule: "gateway-missing", name: "scripted networking gets its own words", change: func(h []Host) {
 			h[0].Network.Gateways, h[0].Network.Managed, h[0].Network.Backend = nil, false, "scripted"
 		}, want: []string{"warning alpha networking.defaultGateway"}, says: "is not set", way: `networking.defaultGateway = "192.168.1.1";`},
@@ -124,13 +160,17 @@ func networkCases() []ruleCase {
 			h[0].Network.Interfaces = append(h[0].Network.Interfaces, Interface{Name: "br0", Kind: "bridge", Addresses: []string{"10.88.0.1/16"}})
 			dhcp(&h[0])
 		}},
-		{rule: "nameserver-syntax", name: "a name", change: func(h []Host) { h[0].Network.Nameservers = []string{"dns.home.arpa"} },
-			want: []string{"error " + servers}, says: `"dns.home.arpa"`, way: `hive.network.nameservers = [ "9.9.9.9" ];`},
+		{
+			rule: "nameserver-syntax", name: "a name", change: func(h []Host) { h[0].Network.Nameservers = []string{"dns.home.arpa"} },
+			want: []string{"error " + servers}, says: `"dns.home.arpa"`, way: `hive.network.nameservers = [ "9.9.9.9" ];`,
+		},
 		{rule: "nameserver-syntax", name: "the forms of systemd-resolved", change: func(h []Host) {
 			h[0].Network.Nameservers = []string{"9.9.9.9#dns.quad9.net", "1.1.1.1:853", "[2620:fe::fe]:53", "fe80::1%enp1s0", "2620:fe::fe"}
 		}},
-		{rule: "nameservers-missing", name: "static without one", change: func(h []Host) { h[0].Network.Nameservers = nil },
-			want: []string{"warning " + servers}, says: "resolves no name", way: `hive.network.nameservers = [ "192.168.1.1" ];`},
+		{
+			rule: "nameservers-missing", name: "static without one", change: func(h []Host) { h[0].Network.Nameservers = nil },
+			want: []string{"warning " + servers}, says: "resolves no name", way: `hive.network.nameservers = [ "192.168.1.1" ];`,
+		},
 		{rule: "nameservers-missing", name: "DHCP brings them", change: func(h []Host) { dhcp(&h[0]) }},
 	}
 }
@@ -177,9 +217,11 @@ func hiveNetworkCases() []ruleCase {
 			h[0].Network.Interfaces = append(h[0].Network.Interfaces,
 				Interface{Name: "lab", Kind: "vlan", VLAN: 5, Parent: "enp1s0", MAC: h[0].Network.Interfaces[0].MAC, DHCP: "ipv6"})
 		}},
-		{rule: "gateway-conflict", name: "one of three is odd", change: func(h []Host) { h[1].Network.Gateways = []string{"192.168.1.254"} },
+		{
+			rule: "gateway-conflict", name: "one of three is odd", change: func(h []Host) { h[1].Network.Gateways = []string{"192.168.1.254"} },
 			want: []string{"warning beta hive.network.gateway"}, says: "192.168.1.254 is the gateway here, but in the same network 192.168.1.0/24 it is 192.168.1.1 for alpha and gamma",
-			way: `hive.network.gateway = "192.168.1.1";`},
+			way: `hive.network.gateway = "192.168.1.1";`,
+		},
 		{rule: "gateway-conflict", name: "another network has another", change: func(h []Host) {
 			h[1].Network.Interfaces[0].Addresses, h[1].Network.Gateways = []string{"10.0.0.2/24"}, []string{"10.0.0.1"}
 		}},

@@ -87,10 +87,12 @@ func diskoVersion(s scope) []Problem {
 	}
 	var found []Problem
 	for pair, hosts := range pairs {
-		found = append(found, Problem{Severity: Error, Option: "disko", File: "versions.json",
+		found = append(found, Problem{
+			Severity: Error, Option: "disko", File: "versions.json",
 			Message: fmt.Sprintf("disko %s does not evaluate on NixOS %s (%s): it needs %s or newer", pair[0], pair[1],
 				list(names(hosts)), firstNewNixOS),
-			Way: fmt.Sprintf(`set "disko": "v%s" in versions.json, the last for %s and older, or pin a newer NixOS`, lastOldDisko, "24.05")})
+			Way: fmt.Sprintf(`set "disko": "v%s" in versions.json, the last for %s and older, or pin a newer NixOS`, lastOldDisko, "24.05"),
+		})
 	}
 	return found
 }
@@ -100,9 +102,11 @@ func nixVersion(s scope) []Problem {
 	if s.in.NixVersion == "" || s.in.NixMinimum == "" || compareVersions(s.in.NixVersion, s.in.NixMinimum) >= 0 {
 		return nil
 	}
-	return []Problem{{Severity: Error, Option: "nixos", File: "versions.json",
+	return []Problem{{
+		Severity: Error, Option: "nixos", File: "versions.json",
 		Message: fmt.Sprintf("Nix %s is too old for the pinned nixpkgs, which asks for %s", s.in.NixVersion, s.in.NixMinimum),
-		Way:     "install Nix " + s.in.NixMinimum + " or newer, or pin an older NixOS in versions.json"}}
+		Way:     "install Nix " + s.in.NixMinimum + " or newer, or pin an older NixOS in versions.json",
+	}}
 }
 
 // ownWords maps what an assertion of NixOS says (a part of its message, as of 24.05) to the rules that say it better.

@@ -31,19 +31,27 @@ func storageCases() []ruleCase {
 			h[0].Storage = Storage{}
 			h[0].Assertions = []string{"The ‘fileSystems’ option does not specify your root file system."}
 		}, want: []string{"error " + root}, says: "nothing to install to", way: `fileSystems."/" = {`},
-		{rule: "no-root", name: "no partition is the root", change: func(h []Host) { h[0].Storage.FileSystems = h[0].Storage.FileSystems[1:] },
-			want: []string{"error " + root}, says: "no partition is mounted at /", way: `mountpoint = "/";`},
+		{
+			rule: "no-root", name: "no partition is the root", change: func(h []Host) { h[0].Storage.FileSystems = h[0].Storage.FileSystems[1:] },
+			want: []string{"error " + root}, says: "no partition is mounted at /", way: `mountpoint = "/";`,
+		},
 		{rule: "no-root", name: "disko is off", change: func(h []Host) {
 			h[0].Storage.FileSystems, h[0].Storage.Disko.Enable = nil, false
 		}, want: []string{"error " + part}, says: "not part of the system", way: "hive.partitioning.enable = true;"},
 		{rule: "no-root", name: "mounted by hand", change: func(h []Host) { withoutDisko(&h[0]) }},
-		{rule: "disko-without-disk", name: "and no root", change: func(h []Host) { h[0].Storage = Storage{Disko: Disko{Enable: true}} },
-			want: []string{"error " + part}, says: "no root file system", way: "hive.partitioning.format.disk.main = {"},
-		{rule: "disko-without-disk", name: "root mounted by hand", change: func(h []Host) { h[0].Storage.Disks = nil },
-			want: []string{"warning " + part}, says: "formats nothing", way: "hive.partitioning.enable = false;"},
+		{
+			rule: "disko-without-disk", name: "and no root", change: func(h []Host) { h[0].Storage = Storage{Disko: Disko{Enable: true}} },
+			want: []string{"error " + part}, says: "no root file system", way: "hive.partitioning.format.disk.main = {",
+		},
+		{
+			rule: "disko-without-disk", name: "root mounted by hand", change: func(h []Host) { h[0].Storage.Disks = nil },
+			want: []string{"warning " + part}, says: "formats nothing", way: "hive.partitioning.enable = false;",
+		},
 		{rule: "disko-without-disk", name: "off", change: func(h []Host) { withoutDisko(&h[0]) }},
-		{rule: "duplicate-device", name: "two layouts for one disk", change: func(h []Host) { second(&h[0], Disk{Name: "data", Device: byID("alpha")}) },
-			want: []string{"error alpha disko.devices.disk"}, says: "alpha and data are all the disk " + byID("alpha"), way: "its own device"},
+		{
+			rule: "duplicate-device", name: "two layouts for one disk", change: func(h []Host) { second(&h[0], Disk{Name: "data", Device: byID("alpha")}) },
+			want: []string{"error alpha disko.devices.disk"}, says: "alpha and data are all the disk " + byID("alpha"), way: "its own device",
+		},
 		{rule: "duplicate-device", name: "two disks", change: func(h []Host) { second(&h[0], Disk{Name: "data", Device: byID("data")}) }},
 		{rule: "additional-device", name: "a kept whole disk is formatted", change: func(h []Host) {
 			second(&h[0], Disk{Name: "data", Device: byID("alpha"), Additional: true, Table: "filesystem", Partitions: []Partition{{Size: "100%"}}})
@@ -99,16 +107,22 @@ func storageCases() []ruleCase {
 			zfs(&h[0])
 			h[0].HostID, h[0].Assertions = "", []string{"ZFS requires networking.hostId to be set"}
 		}, want: []string{"error alpha networking.hostId"}, says: "uses ZFS", way: "check --write-host-id alpha"},
-		{rule: "host-id-missing", name: "ZFS support alone", change: func(h []Host) { h[0].Boot.SupportedFSList, h[0].HostID = []string{"zfs"}, "" },
-			want: []string{"error alpha networking.hostId"}, says: "uses ZFS", way: "check --write-host-id alpha"},
+		{
+			rule: "host-id-missing", name: "ZFS support alone", change: func(h []Host) { h[0].Boot.SupportedFSList, h[0].HostID = []string{"zfs"}, "" },
+			want: []string{"error alpha networking.hostId"}, says: "uses ZFS", way: "check --write-host-id alpha",
+		},
 		{rule: "host-id-missing", name: "a pool mounted without the list", change: func(h []Host) {
 			h[0].Storage.FileSystems[0].Type, h[0].HostID = "zfs", ""
 		}, want: []string{"error alpha networking.hostId"}, says: "uses ZFS", way: "hostid"},
 		{rule: "host-id-missing", name: "no ZFS", change: func(h []Host) { h[0].HostID = "" }},
-		{rule: "host-id-syntax", name: "seven digits", change: func(h []Host) { h[0].HostID = "1234567" },
-			want: []string{"error alpha networking.hostId"}, says: `"1234567"`, way: "/dev/urandom"},
-		{rule: "host-id-syntax", name: "zeros mean none", change: func(h []Host) { h[0].HostID = "00000000" },
-			want: []string{"error alpha networking.hostId"}, says: "other than zeros", way: "/dev/urandom"},
+		{
+			rule: "host-id-syntax", name: "seven digits", change: func(h []Host) { h[0].HostID = "1234567" },
+			want: []string{"error alpha networking.hostId"}, says: `"1234567"`, way: "/dev/urandom",
+		},
+		{
+			rule: "host-id-syntax", name: "zeros mean none", change: func(h []Host) { h[0].HostID = "00000000" },
+			want: []string{"error alpha networking.hostId"}, says: "other than zeros", way: "/dev/urandom",
+		},
 		{rule: "host-id-syntax", name: "capitals", change: func(h []Host) { h[0].HostID = "DEADBEEF" }},
 	}
 }
@@ -134,8 +148,10 @@ func hiveStorageCases() []ruleCase {
 			zfs(&h[2])
 			h[0].HostID, h[1].HostID, h[2].HostID = "deadbeef", "DEADBEEF", "deadbeef"
 		}, want: []string{"error gamma networking.hostId"}, says: "like beta and alpha", way: "check --write-host-id gamma"},
-		{rule: "duplicate-host-id", name: "without ZFS", change: func(h []Host) { h[1].HostID = h[0].HostID },
-			want: []string{"warning beta networking.hostId"}, says: "00000001, like alpha", way: "check --write-host-id beta"},
+		{
+			rule: "duplicate-host-id", name: "without ZFS", change: func(h []Host) { h[1].HostID = h[0].HostID },
+			want: []string{"warning beta networking.hostId"}, says: "00000001, like alpha", way: "check --write-host-id beta",
+		},
 		{rule: "duplicate-host-id", name: "two hosts without one", change: func(h []Host) { h[0].HostID, h[1].HostID = "", "" }},
 	}
 }
