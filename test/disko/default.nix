@@ -21,7 +21,16 @@ in
   format = cfg: diskoLib.plan.format (eval cfg);
   mount = cfg: diskoLib.plan.mount (eval cfg);
   disko = cfg: diskoLib.plan.disko (eval cfg);
-  config = cfg: { imports = [ { config = diskoLib.configuration (eval cfg); } ]; };
+  config =
+    cfg:
+    let
+      means = diskoLib.configuration (eval cfg);
+    in
+    {
+      inherit (means) fileSystems swapDevices;
+      boot.initrd = { luks.devices = means.luks; kernelModules = means.initrdModules; };
+      boot.loader.grub.devices = means.grubDevices;
+    };
   formatScript = cfg: pkgs: (diskoLib.scripts pkgs (eval cfg)).formatScript;
   mountScript = cfg: pkgs: (diskoLib.scripts pkgs (eval cfg)).mountScript;
   diskoScript = cfg: pkgs: (diskoLib.scripts pkgs (eval cfg)).diskoScript;

@@ -79,13 +79,24 @@ let
     ]
     ++ map dataset (values p.datasets)
   );
+  # drivers of the device mapper for the kinds of volumes in a group
+  modulesOf =
+    vg:
+    let
+      kinds = builtins.filter (t: t != null) (map (lv: lv.lvm_type) (values vg.lvs));
+      level = t: if builtins.elem t [ "raid4" "raid5" "raid6" ] then "raid456" else t;
+    in
+    [ "dm-snapshot" ]
+    ++ map (t: "dm-${t}") (builtins.filter (t: t != "thinlv") kinds)
+    ++ concatMap (t: if t == "mirror" then [ "dm-mirror" ] else [ "dm-raid" ] ++ optional (lib.hasPrefix "raid" t) (level t)) kinds;
+
   nodev = n: mount n.mountpoint { inherit (n) device fsType; options = n.mountOptions; };
 in
 {
   configuration =
     devices:
     {
-      initrdModules = lib.optional (devices.lvm_vg != { }) "dm-snapshot";
+      initrdModules = concatMap modulesOf (values devices.lvm_vg);
     }
     // join (
       map (d: ofContent d.content) (values devices.disk ++ values devices.mdadm)

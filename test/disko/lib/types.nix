@@ -36,8 +36,22 @@ let
       label = "${parent.type}-${parent.name}-${name}";
     in
     if builtins.stringLength label > 36 then builtins.substring 0 36 (builtins.hashString "sha256" label) else label;
-  # The names udev gives to links: characters beyond its own set become \xHH.
-  udevName = builtins.replaceStrings [ " " "\"" "'" "(" ")" "&" "!" "$" "*" ] [ "\\x20" "\\x22" "\\x27" "\\x28" "\\x29" "\\x26" "\\x21" "\\x24" "\\x2a" ];
+  # The name of the n-th partition of a device: some kinds put a letter or a word before the number.
+  numbered =
+    device: n:
+    if builtins.match "/dev/(sd|vd|hd|xvd).*" device != null then
+      "${device}${toString n}"
+    else if builtins.match "/dev/(disk|zvol)/.*" device != null then
+      "${device}-part${toString n}"
+    else
+      "${device}p${toString n}";
+  # Place of an attribute when the set is in the order in which partitions are made.
+  placeOf =
+    name: partitions:
+    let
+      before = a: b: if partitions.${a}.priority == partitions.${b}.priority then a < b else partitions.${a}.priority < partitions.${b}.priority;
+    in
+    1 + lib.lists.findFirstIndex (n: n == name) 0 (builtins.sort before (builtins.attrNames partitions));
 
   contents = parent: contentsOf parent // partitionTables parent;
   content = parent: maybe (byType (contents parent));
@@ -115,16 +129,17 @@ let
   partitionTables =
     parent:
     let
-      onArray = index: "/dev/disk/by-id/md-name-any:${parent.name}-part${toString index}";
+      # partitions are all of the table: on an array a partition is named by its place
       partition =
+        partitions:
         { name, config, ... }:
         {
           options = hooks // {
             name = opt types.str name;
             label = opt types.str (labelOf parent name);
             type = opt types.str "8300";
-            device = opt types.str (if parent.type == "mdadm" then onArray config.priority else "/dev/disk/by-partlabel/${udevName config.label}");
-            size = opt (types.either (types.enum [ "100%" ]) (types.strMatching "[0-9]+[KMGTP]?")) "0";
+            device = opt types.str (if parent.type == "mdadm" then "/dev/disk/by-id/md-name-any:${parent.name}-part${toString (placeOf name partitions)}" else "/dev/disk/by-partlabel/${config.label}");
+            size = opt (types.either (types.enum [ "100%" ]) (types.strMatching "[0-9]+[KMGTP%]?")) "0";
             start = opt types.str "0";
             end = opt types.str (if config.size == "100%" then "-0" else "+${config.size}");
             alignment = opt types.int 0;
@@ -134,8 +149,10 @@ let
             content = inPartition { type = "partition"; inherit name; inherit (config) device; };
           };
         };
+      # the name of an element of a list holds its place
+      place = name: let m = builtins.match ".*entry ([0-9]+).*" name; in if m == null then 1 else lib.toInt (builtins.head m);
       entry =
-        { config, ... }:
+        { name, config, ... }:
         {
           options = {
             name = need types.str;
@@ -145,17 +162,22 @@ let
             end = opt types.str "100%";
             flags = strings;
             bootable = opt types.bool false;
-            content = inPartition { type = "partition"; inherit (config) name; device = "${parent.device}-${config.name}"; };
+            content = inPartition { type = "partition"; inherit (config) name; device = numbered parent.device (place name); };
           };
         };
       base = { device = opt types.str parent.device; } // hooks;
     in
     {
-      gpt = submodule (base // {
-        type = kind "gpt";
-        efiGptPartitionFirst = opt types.bool true;
-        partitions = opt (types.attrsOf (types.submodule partition)) { };
-      });
+      gpt = types.submodule (
+        { config, ... }:
+        {
+          options = base // {
+            type = kind "gpt";
+            efiGptPartitionFirst = opt types.bool true;
+            partitions = opt (types.attrsOf (types.submodule (partition config.partitions))) { };
+          };
+        }
+      );
       table = submodule (base // {
         type = kind "table";
         format = opt (types.enum [ "gpt" "msdos" ]) "gpt";
@@ -201,7 +223,7 @@ let
             options = hooks // {
               name = opt types.str name;
               size = need types.str;
-              lvm_type = maybe types.str;
+              lvm_type = maybe (types.enum [ "mirror" "raid0" "raid1" "raid4" "raid5" "raid6" "thin-pool" "thinlv" ]);
               pool = maybe types.str;
               extraArgs = strings;
               content = inPartition { type = "lvm_lv"; inherit (config) name; device = "/dev/${vg}/${config.name}"; };

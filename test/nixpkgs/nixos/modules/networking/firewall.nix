@@ -24,5 +24,9 @@ in
     nftables = { enable = off; ruleset = opt types.lines ""; };
     nat = { enable = off; externalInterface = opt (types.nullOr types.str) null; internalInterfaces = opt (types.listOf types.str) [ ]; internalIPs = opt (types.listOf types.str) [ ]; enableIPv6 = off; };
   };
-  config.networking.firewall.trustedInterfaces = [ "lo" ];
+  config = {
+    networking.firewall.trustedInterfaces = [ "lo" ];
+    # where nixpkgs names helpers of connection tracking: none by default
+    boot.extraModprobeConfig = lib.mkIf config.networking.firewall.enable (lib.mkAfter "");
+  };
 }

@@ -107,10 +107,15 @@ in
         names = lib.optional (cfg.hostName != "" && cfg.domain != null) cfg.fqdn ++ lib.optional (cfg.hostName != "") cfg.hostName;
       in
       { "127.0.0.2" = names; } // lib.optionalAttrs cfg.enableIPv6 { "::1" = names; };
-    boot.kernelModules =
-      [ "bridge" "macvlan" "tap" "tun" ]
-      ++ lib.optional (builtins.any (i: i.virtual) (builtins.attrValues cfg.interfaces)) "tun"
-      ++ lib.optional (cfg.bonds != { }) "bonding";
+    boot.kernelModules = lib.mkMerge [
+      (lib.mkOrder 995 (
+        lib.optional (builtins.any (i: i.virtual) (builtins.attrValues cfg.interfaces)) "tun"
+        ++ lib.optional (cfg.bonds != { }) "bonding"
+      ))
+      (lib.mkAfter (lib.optional cfg.networkmanager.enable "ctr"))
+    ];
+    boot.extraModprobeConfig = lib.optionalString (cfg.bonds != { }) "options bonding max_bonds=0";
+    networking.useDHCP = lib.mkIf cfg.networkmanager.enable (lib.mkDefault false);
     environment.etc.hostname.text = cfg.hostName + "\n";
     environment.etc.hosts.text = lib.concatStrings (lib.mapAttrsToList hostLine cfg.hosts) + cfg.extraHosts;
   };

@@ -9,7 +9,7 @@ let
   route = r: {
     routeConfig = { Destination = "${r.address}/${toString r.prefixLength}"; } // optionalAttrs (r.via != null) { Gateway = r.via; } // r.options;
   };
-  gateways = builtins.filter (g: g != null && g.address != "") [ cfg.defaultGateway cfg.defaultGateway6 ];
+  gateways = builtins.filter (g: g != null && g.address != "") [ cfg.defaultGateway6 cfg.defaultGateway ];
   gatewaysOf =
     i:
     map (g: { routeConfig = { Gateway = g.address; } // optionalAttrs (g.metric != null) { Metric = g.metric; }; }) (
@@ -44,7 +44,7 @@ let
         {
           netdevs."40-${name}" = {
             netdevConfig = { Name = name; Kind = "bond"; };
-            bondConfig = lib.mapAttrs' (n: v: lib.nameValuePair ({ mode = "Mode"; miimon = "MIIMonitorSec"; lacp_rate = "LACPTransmitRate"; xmit_hash_policy = "TransmitHashPolicy"; }.${n} or n) v) b.driverOptions;
+            bondConfig = lib.mapAttrs' (n: v: lib.nameValuePair ({ mode = "Mode"; miimon = "MIIMonitorSec"; lacp_rate = "LACPTransmitRate"; xmit_hash_policy = "TransmitHashPolicy"; }.${n} or n) (if n == "miimon" then "${v}ms" else v)) b.driverOptions;
           };
         }
       ]
@@ -95,6 +95,9 @@ in
       ++ lib.mapAttrsToList macvlan cfg.macvlans
     )
   );
+
+  # a bridge made in the initrd needs its driver there
+  config.boot.initrd.availableKernelModules = mkIf config.boot.initrd.network.enable (lib.optional (cfg.bridges != { }) "bridge");
 
   config.assertions = map (name: {
     assertion = cfg.useNetworkd -> (cfg.${name} != null -> cfg.${name}.interface != null);

@@ -5,6 +5,8 @@ let
 in
 {
   documentation = { enable = off; doc.enable = off; info.enable = off; man.enable = off; nixos.enable = off; };
+  boot.enableContainers = off;
+  environment.noXlibs = lib.mkDefault true;
   environment.defaultPackages = lib.mkDefault [ ];
   environment.stub-ld.enable = off;
   programs.command-not-found.enable = off;

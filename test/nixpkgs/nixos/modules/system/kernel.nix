@@ -31,6 +31,7 @@ in
       vesa = off;
       growPartition = off;
       isContainer = off;
+      enableContainers = on;
       hardwareScan = on;
       crashDump.enable = off;
       plymouth.enable = off;
@@ -66,11 +67,15 @@ in
   config = {
     boot = {
       kernelParams = lib.mkMerge [
-        (lib.mkIf (cfg.zfs.enabled && !cfg.zfs.allowHibernation) (lib.mkBefore [ "nohibernate" ]))
+        (lib.mkIf (cfg.zfs.enabled && !cfg.zfs.allowHibernation) [ "nohibernate" ])
+        (lib.mkIf (cfg.initrd.enable && cfg.initrd.systemd.enable) [ "root=fstab" ])
         [ "loglevel=${toString cfg.consoleLogLevel}" ]
       ];
-      kernelModules = lib.optional cfg.zfs.enabled "zfs" ++ [ "loop" "atkbd" ];
-      extraModprobeConfig = "\n";
+      kernelModules = lib.mkMerge [
+        (lib.mkIf cfg.enableContainers (lib.mkOrder 990 [ "bridge" "macvlan" "tap" "tun" ]))
+        (lib.optional cfg.zfs.enabled "zfs" ++ [ "loop" "atkbd" ])
+      ];
+      extraModulePackages = lib.optional cfg.zfs.enabled cfg.zfs.modulePackage;
       supportedFilesystems = lib.genAttrs (lib.unique (map (fs: fs.fsType) (builtins.attrValues config.fileSystems))) (_: true);
     };
     assertions = lib.optionals cfg.zfs.enabled [

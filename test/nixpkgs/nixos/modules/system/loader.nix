@@ -120,6 +120,9 @@ in
         zfsSupport = mkIf config.boot.zfs.enabled true;
       })
     ];
+    boot.loader.systemd-boot.extraEntries = mkIf cfg.systemd-boot.memtest86.enable {
+      "memtest86.conf" = "title  Memtest86+\nefi    /efi/memtest86/memtest.efi\nsort-key ${cfg.systemd-boot.memtest86.sortKey}\n";
+    };
     boot.loader.supportsInitrdSecrets = mkIf (grub.enable || cfg.systemd-boot.enable) true;
     assertions = lib.optionals grub.enable [
       {
