@@ -242,25 +242,18 @@ let
       __toString = _: showOption loc;
     };
 
-  # Modules are sets with the attributes file, options and config here. Returns the tree of evaluated options and the
-  # definitions that belong to none.
+  # decls are sets { file, options }, defs sets { file, value }. Returns the tree of evaluated options and the definitions
+  # that belong to none. The two stay apart: modules may look at which options there are before they define any.
   mergeTree =
-    prefix: modules:
+    prefix: decls: defs:
     let
-      declarations = builtins.zipAttrsWith (_: decls: decls) (
-        concatMap (
-          m:
-          if m.options == { } then [ ] else [ (mapAttrs (_: options: { inherit (m) file; inherit options; }) m.options) ]
-        ) modules
+      declarations = builtins.zipAttrsWith (_: all: all) (
+        concatMap (d: if d.options == { } then [ ] else [ (mapAttrs (_: options: { inherit (d) file; inherit options; }) d.options) ]) decls
       );
-      definitions = builtins.zipAttrsWith (_: defs: defs) (
+      definitions = builtins.zipAttrsWith (_: all: all) (
         concatMap (
-          m:
-          if m.config == { } then
-            [ ]
-          else
-            map (cfg: mapAttrs (_: value: { inherit (m) file; inherit value; }) (checkSet prefix m.file cfg)) (pushDown m.config)
-        ) modules
+          d: map (cfg: mapAttrs (_: value: { inherit (d) file; inherit value; }) (checkSet prefix d.file cfg)) (pushDown d.value)
+        ) defs
       );
       results = mapAttrs (
         name: decls:
@@ -271,9 +264,7 @@ let
           sets = filter (d: !(isOption d.options)) decls;
         in
         if optionDecls == [ ] then
-          mergeTree loc (
-            map (d: { inherit (d) file options; config = { }; }) decls ++ map (d: { inherit (d) file; options = { }; config = d.value; }) defs
-          )
+          mergeTree loc decls defs
         else if sets == [ ] then
           {
             options = evalOption loc (locate (mergeDeclarations loc decls)) defs;
@@ -354,7 +345,8 @@ let
       };
 
       args = { inherit lib config options specialArgs; _class = class; _prefix = prefix; } // specialArgs;
-      merged = mergeTree prefix (collect class (specialArgs.modulesPath or "") (modules ++ [ internalModule ]) args);
+      loaded = collect class (specialArgs.modulesPath or "") (modules ++ [ internalModule ]) args;
+      merged = mergeTree prefix loaded (map (m: { inherit (m) file; value = m.config; }) loaded);
       options = merged.options;
       declared = lib.mapAttrsRecursiveCond (v: !(isOption v)) (_: opt: opt.value) options;
 
