@@ -73,7 +73,7 @@ let
     u.openssh.authorizedKeys.keys
     ++ concatMap (f: lib.splitString "\n" (try "" (builtins.readFile f))) u.openssh.authorizedKeys.keyFiles;
   cleanKeys = keys: filter (k: k != "" && !(hasPrefix "#" k)) (map (lib.removeSuffix "\n") keys);
-  person = u: (u.isNormalUser || u.name == "root") && (hasPassword u || keysOf u != [ ]);
+  person = u: keysOf u != [ ] || (u.isNormalUser || u.name == "root") && hasPassword u;
   inWheel = u: builtins.elem "wheel" u.extraGroups || u.group == "wheel" || builtins.elem u.name (config.users.groups.wheel.members or [ ]);
   people = filter person (attrValues config.users.users);
   user = u: {
@@ -123,6 +123,13 @@ let
     tcp = config.networking.firewall.allowedTCPPorts;
     udp = config.networking.firewall.allowedUDPPorts;
   };
+  # A port may be opened for one card only, or a card be trusted whole: then somebody thought about it.
+  open =
+    port:
+    builtins.elem port firewall.tcp
+    || lib.any (r: r.from <= port && port <= r.to) (get [ "networking" "firewall" "allowedTCPPortRanges" ] [ ])
+    || lib.any (i: builtins.elem port i.allowedTCPPorts) (attrValues (get [ "networking" "firewall" "interfaces" ] { }))
+    || filter (i: i != "lo") (get [ "networking" "firewall" "trustedInterfaces" ] [ ]) != [ ];
   rootLogin = sshSetting "PermitRootLogin" "permitRootLogin" "prohibit-password";
 
   # ---- network ----
@@ -421,9 +428,16 @@ let
     privilegeEscalationCommand = dep.privilegeEscalationCommand or [ ];
     sshOptions = dep.sshOptions or [ ];
   };
-  firstAddress = lib.findFirst (a: a != null) null (
-    map (a: lib.head (lib.splitString "/" a)) (concatMap (i: i.addresses) interfaces)
-  );
+  # Colmena cannot address IPv6 literals, and a host with DHCP is not reached at the address of its container bridge: its
+  # name is the better guess in both cases.
+  candidates = if managed then [ managedInterface ] else interfaces;
+  firstAddress =
+    if lib.any (i: i.dhcp != "") candidates then
+      null
+    else
+      lib.findFirst (a: !(lib.hasInfix ":" a)) null (
+        map (a: lib.head (lib.splitString "/" a)) (concatMap (i: i.addresses) candidates)
+      );
   targetHost =
     if isSet [ "deployment" "targetHost" ] then
       deployment.targetHost
@@ -477,7 +491,7 @@ in
     ports = ssh.ports;
     rootLogin = if builtins.isBool rootLogin then (if rootLogin then "yes" else "no") else text rootLogin;
     passwordAuth = sshSetting "PasswordAuthentication" "passwordAuthentication" true;
-    reachable = !firewall.enable || lib.all (p: builtins.elem p firewall.tcp) ssh.ports;
+    reachable = !firewall.enable || lib.all open ssh.ports;
   };
   network = {
     inherit

@@ -108,13 +108,16 @@ in
         };
       };
       users.users.root.openssh.authorizedKeys.keys = host.deployer.keys;
-      # disks of every kind the host uses, and no ZFS where it does not: it holds kernels back
+      # Disks of every kind the host uses, and no ZFS where it does not: it holds kernels back. The option was a list of
+      # names before NixOS 24.05, and takes one ever since.
       boot.supportedFilesystems =
-        if builtins.isAttrs options.boot.supportedFilesystems.value then
-          lib.genAttrs host.supportedFileSystems (_: true)
-          // lib.optionalAttrs (!(builtins.elem "zfs" host.supportedFileSystems)) { zfs = lib.mkForce false; }
+        if options.boot.supportedFilesystems.type.name == "listOf" then
+          lib.mkForce (lib.unique (host.supportedFileSystems ++ [ "btrfs" "ext4" "vfat" "xfs" ]))
         else
-          lib.mkForce (lib.unique (host.supportedFileSystems ++ [ "btrfs" "ext4" "vfat" "xfs" ]));
+          lib.mkMerge [
+            host.supportedFileSystems
+            (lib.mkIf (!(builtins.elem "zfs" host.supportedFileSystems)) { zfs = lib.mkForce false; })
+          ];
       environment.systemPackages = map command setup.scripts;
       environment.etc = builtins.listToAttrs (map file setup.files) // {
         "nixos-staged-hive/manifest.json".text = builtins.toJSON manifest;
@@ -130,7 +133,7 @@ in
       };
     })
     (lib.optionalAttrs (options.nixpkgs ? hostPlatform) { nixpkgs.hostPlatform = host.system; })
-    (lib.optionalAttrs (options.system.installer.channel or { } ? enable) {
+    (lib.optionalAttrs (lib.hasAttrByPath [ "system" "installer" "channel" "enable" ] options) {
       # no copy of nixpkgs on the stick
       system.installer.channel.enable = lib.mkForce false;
     })
