@@ -6,8 +6,8 @@ let
   name' = name: lib.strings.sanitizeDerivationName name;
 
   # The text goes through a file: one environment variable cannot hold more than 128 KiB.
-  copyText = ''
-    { while IFS= read -r line; do printf '%s\n' "$line"; done; printf '%s' "$line"; } < "$textPath"
+  copyText = target: ''
+    { while IFS= read -r line; do printf '%s\n' "$line"; done; printf '%s' "$line"; } < "$textPath" > "${target}"
   '';
   withTools = "export PATH=/run/current-system/sw/bin:/usr/bin:/bin\n";
 
@@ -61,13 +61,13 @@ in
       }
       (
         if !executable && destination == "" then
-          "${copyText} > $out"
+          copyText "$out"
         else
           ''
             ${withTools}
             target="$out${destination}"
             mkdir -p "''${target%/*}"
-            ${copyText} > "$target"
+            ${copyText "$target"}
             ${lib.optionalString executable "chmod +x \"$target\""}
           ''
       );
