@@ -33,7 +33,7 @@ const threeNodes = `
   defaults = { };
   web1 = { name, nodes, ... }: { deployment.tags = [ "web" name nodes.db.config.networking.hostName ]; };
   "web.2" = [ { deployment.tags = [ "web" ]; } ];
-  db = { deployment.targetHost = null; };
+  db = { deployment.targetHost = null; deployment.keys.k.text = "x"; };
 `
 
 func TestCommandLineIsAcceptedOrRefusedAsByColmena(t *testing.T) {
@@ -156,8 +156,8 @@ func TestEvalPrintsJSON(t *testing.T) {
 	hive := standin.Hive(t, "", threeNodes)
 	standin.Each(t, func(t *testing.T, program string) {
 		out, errOut, code := standin.Call(t, program, "-f", hive, "eval", "-E",
-			"{ nodes, lib, pkgs, ... }: [ (lib.attrNames nodes) nodes.web1.config.deployment.tags (pkgs ? lib) ]")
-		if want := `[["db","web.2","web1"],["web","web1","db"],true]` + "\n"; code != 0 || out != want {
+			"{ nodes, lib, pkgs, ... }: [ (lib.attrNames nodes) nodes.web1.config.deployment.tags nodes.db.config.deployment.keys.k.path (pkgs ? lib) ]")
+		if want := `[["db","web.2","web1"],["web","web1","db"],"/run/keys/k",true]` + "\n"; code != 0 || out != want {
 			t.Errorf("got %q, exit code %d, want %q\n%s", out, code, want, errOut)
 		}
 		for _, bad := range []string{"{ nodes, ... }: nodes.nope", "{ nodes, ... }: ("} {
@@ -178,7 +178,7 @@ func TestFilterSelectsAsColmena(t *testing.T) {
 		rules := map[string]string{
 			"web1": "1 out of 3", "web*": "2 out of 3", "*": "all 3", "**": "all 3", "@web": "2 out of 3", "web1,@db": "1 out of 3",
 			" web1 , db ": "2 out of 3", "web.?": "1 out of 3", "[dw]*": "all 3", "[!w]*": "1 out of 3", "[^w]*": "2 out of 3",
-			"[]d]b": "1 out of 3", "**/db": "1 out of 3", "[c-e]b": "1 out of 3",
+			"[]d]b": "1 out of 3", "**/db": "1 out of 3", "**/**": "all 3", "[*]b": "", "[c-e]b": "1 out of 3",
 			"Web1": "", "@": "", "@ web": "", "web{1,.2}": "", `\web1`: "", "[z-a]b": "", "we?": "", "": "", "]": "", "web1/**": "",
 			"[a": "panicked at", "a**": "panicked at", "***": "panicked at", "[!]": "panicked at", "[]": "panicked at",
 		}

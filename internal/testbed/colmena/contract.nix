@@ -44,7 +44,7 @@ let
     ];
   }).config;
 
-  key = { name, ... }: {
+  key = { name, config, ... }: {
     options = {
       name = option types.str name;
       text = option (types.nullOr types.str) null;
@@ -55,6 +55,7 @@ let
       group = option types.str "root";
       permissions = option types.str "0600";
       uploadAt = option (types.enum [ "pre-activation" "post-activation" ]) "pre-activation";
+      path = option types.path "${config.destDir}/${config.name}";
     };
   };
 

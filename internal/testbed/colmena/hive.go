@@ -225,33 +225,35 @@ func matches(on, name string, tags []string) bool {
 	return false
 }
 
-// glob translates a pattern of --on to a regular expression.
+// glob translates a pattern of --on to a regular expression, piece by piece.
 func glob(text string) (*regexp.Regexp, error) {
-	if strings.Contains(text, "***") {
-		return nil, errors.New("wildcards are either regular `*` or recursive `**`")
-	}
-	if strings.Contains("x"+regexp.MustCompile(`(^|/)\*\*(/|$)`).ReplaceAllString(text, "/"), "**") {
-		return nil, errors.New("recursive wildcards must form a single path component")
-	}
-	set := regexp.MustCompile(`\*\*/?|\*|\?|\[!.[^\]]*\]|\[[^!][^\]]*\]|(?s:.)`)
-	var bad error
-	re := set.ReplaceAllStringFunc(text, func(t string) string {
+	pieces := regexp.MustCompile(`(?s)\[!.[^\]]*\]|\[[^!][^\]]*\]|\*+|.`).FindAllString(text, -1)
+	re := ""
+	for i := 0; i < len(pieces); i++ {
+		piece := pieces[i]
 		switch {
-		case strings.HasPrefix(t, "**"):
-			return `(?:.*/|.*$)?`
-		case t == "*":
-			return `.*`
-		case t == "?":
-			return `.`
-		case t == "[":
-			bad = errors.New("invalid range pattern")
-		case t[0] == '[' && len(t) > 1:
-			return members(t[1 : len(t)-1])
+		case strings.HasPrefix(piece, "***"):
+			return nil, errors.New("wildcards are either regular `*` or recursive `**`")
+		case piece == "**":
+			slash := i+1 < len(pieces) && pieces[i+1] == "/"
+			if i > 0 && pieces[i-1] != "/" || i+1 < len(pieces) && !slash {
+				return nil, errors.New("recursive wildcards must form a single path component")
+			}
+			if slash {
+				i++
+			}
+			re += `(?:.*/|.*$)?`
+		case piece == "*":
+			re += `.*`
+		case piece == "?":
+			re += `.`
+		case piece == "[":
+			return nil, errors.New("invalid range pattern")
+		case piece[0] == '[':
+			re += members(piece[1 : len(piece)-1])
+		default:
+			re += regexp.QuoteMeta(piece)
 		}
-		return regexp.QuoteMeta(t)
-	})
-	if bad != nil {
-		return nil, bad
 	}
 	return regexp.Compile(`(?s)^(?:` + re + `)$`)
 }
