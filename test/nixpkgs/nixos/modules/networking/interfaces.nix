@@ -108,7 +108,7 @@ in
       in
       { "127.0.0.2" = names; } // lib.optionalAttrs cfg.enableIPv6 { "::1" = names; };
     boot.kernelModules = lib.mkMerge [
-      (lib.mkOrder 995 (
+      (lib.mkOrder 1006 (
         lib.optional (builtins.any (i: i.virtual) (builtins.attrValues cfg.interfaces)) "tun"
         ++ lib.optional (cfg.bonds != { }) "bonding"
       ))

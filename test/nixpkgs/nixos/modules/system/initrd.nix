@@ -104,12 +104,12 @@ in
     # the places in the list are those of nixpkgs: file systems, encryption, then the drivers
     boot.initrd.availableKernelModules = lib.mkMerge [
       # the scripts of stage 1 want ext2 and ext4 in any case
-      (lib.mkIf (!cfg.systemd.enable || lib.any on' [ "ext2" "ext3" "ext4" ]) (lib.mkOrder 900 [ "ext2" "ext4" ]))
-      (lib.mkIf cfg.systemd.enable (lib.mkOrder 940 [ "autofs" "tpm-tis" "tpm-crb" "efivarfs" ]))
+      (lib.mkIf (!cfg.systemd.enable || lib.any on' [ "ext2" "ext3" "ext4" ]) (lib.mkOrder 1003 [ "ext2" "ext4" ]))
+      (lib.mkIf cfg.systemd.enable (lib.mkOrder 1004 [ "autofs" "tpm-tis" "tpm-crb" "efivarfs" ]))
       (lib.mkIf config.boot.swraid.enable [ "md_mod" "raid0" "raid1" "raid10" "raid456" ])
-      (lib.mkOrder 900 (lib.unique (lib.concatMap (fs: forFileSystem.${fs} or [ ]) (builtins.attrNames cfg.supportedFilesystems))))
-      (lib.mkIf (luks.devices != { } || luks.forceLuksSupportInInitrd) (lib.mkOrder 950 ([ "dm_mod" "dm_crypt" "cryptd" "input_leds" ] ++ luks.cryptoModules ++ [ "ecb" ])))
-      (lib.mkIf cfg.includeDefaultModules (always ++ lib.optionals pkgs.stdenv.hostPlatform.isx86 onX86))
+      (lib.mkOrder 1003 (lib.unique (lib.concatMap (fs: forFileSystem.${fs} or [ ]) (builtins.attrNames cfg.supportedFilesystems))))
+      (lib.mkIf (luks.devices != { } || luks.forceLuksSupportInInitrd) (lib.mkOrder 1005 ([ "dm_mod" "dm_crypt" "cryptd" "input_leds" ] ++ luks.cryptoModules ++ [ "ecb" ])))
+      (lib.mkIf cfg.includeDefaultModules (lib.mkOrder 1010 (always ++ lib.optionals pkgs.stdenv.hostPlatform.isx86 onX86)))
     ];
     boot.initrd.kernelModules = lib.mkMerge [
       (lib.optionals (on' "zfs") [ "zfs" "spl" ])

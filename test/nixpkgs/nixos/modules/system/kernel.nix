@@ -71,9 +71,10 @@ in
         (lib.mkIf (cfg.initrd.enable && cfg.initrd.systemd.enable) [ "root=fstab" ])
         [ "loglevel=${toString cfg.consoleLogLevel}" ]
       ];
+      # orders stand for the places of modules in the list of nixpkgs: what a person writes comes first
       kernelModules = lib.mkMerge [
-        (lib.mkIf cfg.enableContainers (lib.mkOrder 990 [ "bridge" "macvlan" "tap" "tun" ]))
-        (lib.optional cfg.zfs.enabled "zfs" ++ [ "loop" "atkbd" ])
+        (lib.mkIf cfg.enableContainers (lib.mkOrder 1005 [ "bridge" "macvlan" "tap" "tun" ]))
+        (lib.mkOrder 1010 (lib.optional cfg.zfs.enabled "zfs" ++ [ "loop" "atkbd" ]))
       ];
       extraModulePackages = lib.optional cfg.zfs.enabled cfg.zfs.modulePackage;
       supportedFilesystems = lib.genAttrs (lib.unique (map (fs: fs.fsType) (builtins.attrValues config.fileSystems))) (_: true);
