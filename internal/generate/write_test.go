@@ -233,6 +233,10 @@ func TestTheUsersFilesStay(t *testing.T) {
 			if st, err := os.Stat(filepath.Join(dir, "a/notes/deep")); err != nil || st.Mode().Perm() != 0o500 {
 				t.Errorf("the folder has other rights: %v, %v", st.Mode(), err)
 			}
+			// the end of the test removes what is below it
+			if err := os.Chmod(filepath.Join(dir, "a/notes/deep"), 0o700); err != nil {
+				t.Fatal(err)
+			}
 		})
 	}
 }
@@ -684,4 +688,27 @@ func BenchmarkWriteFiftyHosts(b *testing.B) {
 			mustWrite(b, dir, tree, Options{})
 		}
 	})
+}
+
+func TestEverythingNewIsOnTheDiskBeforeItTakesItsPlace(t *testing.T) {
+	dir := workspace(t)
+	mustWrite(t, dir, small("old", "a"), Options{})
+	unsynced, atExchange := map[string]bool{}, -1
+	d := disk{before: func(step, name string) error {
+		switch step {
+		case "mkdir", "create":
+			unsynced[name] = true
+		case "sync":
+			delete(unsynced, name)
+		case "exchange":
+			atExchange = len(unsynced)
+		}
+		return nil
+	}}
+	if _, err := write(t.Context(), dir, small("new", "a", "b"), Options{}, d); err != nil {
+		t.Fatal(err)
+	}
+	if atExchange != 0 {
+		t.Errorf("not synced before the exchange: %v", slices.Collect(maps.Keys(unsynced)))
+	}
 }
