@@ -64,7 +64,7 @@ in
   };
   config = {
     # the driver gets in the way of CUPS
-    boot.blacklistedKernelModules = lib.optional config.services.printing.enable "usblp";
+    boot.blacklistedKernelModules = lib.mkIf config.services.printing.enable [ "usblp" ];
     systemd.services = {
       k3s = service config.services.k3s.enable "k3s service";
       nginx = service config.services.nginx.enable "Nginx Web Server";
