@@ -53,12 +53,13 @@ func connect(hosts []Host) []Network {
 }
 
 // attachedPlaces lists the addresses that put a host into a subnet. Loopback and link-local ones do not, and neither do
-// those of a bridge that nothing is plugged into: containers may use the same ones on every host.
+// those of a bridge that nothing is known to be plugged into, unless a gateway lies behind it: containers may use the same
+// ones on every host.
 func attachedPlaces(hosts []Host) []attached {
 	var out []attached
 	for h := range hosts {
 		for i, iface := range hosts[h].Interfaces {
-			if iface.Kind == "bridge" && iface.Parent == "" {
+			if iface.Kind == "bridge" && iface.Parent == "" && !hosts[h].leavesBy(iface) {
 				continue
 			}
 			for _, a := range iface.Addresses {
@@ -71,6 +72,17 @@ func attachedPlaces(hosts []Host) []attached {
 		}
 	}
 	return out
+}
+
+// leavesBy reports whether one of the host's gateways lies in a subnet of the interface.
+func (h Host) leavesBy(i Interface) bool {
+	return slices.ContainsFunc(i.Addresses, func(text string) bool {
+		p, err := netip.ParsePrefix(text)
+		return err == nil && slices.ContainsFunc(h.Gateways, func(gateway string) bool {
+			g, err := netip.ParseAddr(gateway)
+			return err == nil && p.Masked().Contains(g)
+		})
+	})
 }
 
 // staticNetworks joins subnets that meet on one interface and numbers the result by address.

@@ -50,6 +50,16 @@ func TestAHostStandsInTheNetworkOfItsGateway(t *testing.T) {
 	}
 }
 
+func TestABridgeWithUnknownPortsStandsWhereItsGatewayIs(t *testing.T) {
+	h := plainHost("study", "192.168.1.13/24")
+	h.Network.Interfaces = []hive.Interface{{Name: "br0", Kind: "bridge", Addresses: []string{"192.168.1.13/24"}}}
+	h.Network.Gateways = []string{"192.168.1.1"}
+	s := New(Input{Hive: hive.Hive{Hosts: []hive.Host{plainHost("attic", "192.168.1.11/24"), h}}})
+	if len(s.Networks) != 1 || len(s.Networks[0].Members) != 2 {
+		t.Errorf("networks are %+v, want one with both hosts", s.Networks)
+	}
+}
+
 func TestHostsThatServeAsGatewayAreMarked(t *testing.T) {
 	for _, h := range New(twelveHosts()).Hosts {
 		if h.IsGateway != (h.Name == "gate") {
