@@ -288,7 +288,7 @@ let
     if isAttrs cfg then
       cfg
     else
-      throw "In module `${file}', you're trying to define a value of type `${builtins.typeOf cfg}'\nrather than an attribute set for the option\n`${showOption prefix}'!";
+      throw "In module `${file}', you're trying to define a value of type `${builtins.typeOf cfg}'\nrather than an attribute set for the option\n`${showOption prefix}'!\n\nNothing below it matches this definition.";
 
   parentError =
     loc: decl: sets:

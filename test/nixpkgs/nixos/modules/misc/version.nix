@@ -25,7 +25,12 @@ in
       distroName = opt types.str "NixOS" // { internal = true; };
       variant_id = opt (types.nullOr types.str) null;
     };
-    stateVersion = opt types.str cfg.release;
+    stateVersion = opt types.str cfg.release // {
+      # as in nixpkgs, whoever reads the default is warned, once
+      apply = lib.warnIf (
+        options.system.stateVersion.highestPrio == (lib.mkOptionDefault null).priority
+      ) "system.stateVersion is not set, defaulting to ${cfg.release}. Read why this matters on https://nixos.org/manual/nixos/stable/options.html#opt-system.stateVersion.";
+    };
     configurationRevision = opt (types.nullOr types.str) null;
   };
   config = {
@@ -33,7 +38,6 @@ in
       version = lib.mkDefault (cfg.release + cfg.versionSuffix);
       label = lib.mkDefault (lib.concatStringsSep "-" (lib.sort (a: b: a < b) cfg.tags ++ [ cfg.version ]));
     };
-    warnings = lib.optional (options.system.stateVersion.highestPrio == (lib.mkOptionDefault null).priority) "system.stateVersion is not set, defaulting to ${config.system.stateVersion}. Read why this matters on https://nixos.org/manual/nixos/stable/options.html#opt-system.stateVersion.";
     environment.etc."os-release".text = "ID=${cfg.distroId}\nNAME=${cfg.distroName}\nVERSION_ID=\"${cfg.release}\"\nBUILD_ID=\"${cfg.version}\"\n";
   };
 }

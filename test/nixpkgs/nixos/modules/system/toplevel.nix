@@ -5,17 +5,22 @@ let
   inherit (lib) types;
   inherit (import ../../lib/declare.nix { inherit lib; }) opt off on accept;
   failed = map (a: a.message) (builtins.filter (a: !a.assertion) config.assertions);
+  # A real system is full of reads of these before its assertions are looked at.
+  early = builtins.seq config.system.stateVersion (builtins.seq config.networking.hostName null);
   checked =
     value:
+    builtins.seq early (
     if failed != [ ] then
       throw "\nFailed assertions:\n${lib.concatMapStringsSep "\n" (m: "- ${m}") failed}"
     else
-      lib.showWarnings config.warnings value;
+      lib.showWarnings config.warnings value
+    );
 
   contents = pkgs.writeText "system.json" (
     builtins.toJSON {
       version = config.system.nixos.version;
       system = pkgs.stdenv.hostPlatform.system;
+      bootLoader = lib.optionalString config.boot.loader.external.enable "${config.boot.loader.external.installHook}";
       kernel = "${config.boot.kernelPackages.kernel}";
       etc = "${config.system.build.etc}";
       packages = map toString config.environment.systemPackages;

@@ -3,7 +3,7 @@
 let
   inherit (lib) mkIf mkOption types;
   inherit (import ../../lib/declare.nix { inherit lib; }) opt off need;
-  nonEmpty = types.addCheck types.str (s: builtins.match "[ \t\n]*" s == null) // { description = "non-empty string"; };
+  nonEmpty = types.addCheck types.str (s: builtins.match "[ \t\n]*" s == null) // { description = "string (with check: non-empty)"; };
   maybe = type: opt (types.nullOr type) null;
 
   fileSystem =
