@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -81,7 +82,7 @@ func (h *house) colmena(ctx context.Context, subcommand string, words []string, 
 		if err != nil {
 			return err
 		}
-		runner = withEnv{h.run, "NIX_PATH=nixpkgs=" + pins.NixOS.StorePath}
+		runner = withEnv{h.run, evaluatorEnv(pins.NixOS.StorePath)}
 	}
 	outcome, err := tool.Run(ctx, runner, job)
 	if err != nil {
@@ -116,15 +117,26 @@ func (h *house) ended(o colmena.Outcome) error {
 	return &exitError{o.Code}
 }
 
+// evaluatorEnv is for the Nix that Colmena starts: <nixpkgs> is the pinned one, and the heap starts large enough that a
+// few hosts need no garbage collection. Nix 2.8 crashes (signal 11) when it collects while it filters a source, as
+// evaluating a system with Colmena's own nodes does; newer ones do not, and are only faster.
+func evaluatorEnv(nixpkgs string) []string {
+	env := []string{"NIX_PATH=nixpkgs=" + nixpkgs}
+	if os.Getenv("GC_INITIAL_HEAP_SIZE") == "" {
+		env = append(env, "GC_INITIAL_HEAP_SIZE=2G")
+	}
+	return env
+}
+
 // withEnv adds to the environment of every command.
 type withEnv struct {
 	run.Runner
-	variable string
+	variables []string
 }
 
-// Run runs c with the variable.
+// Run runs c with the variables.
 func (w withEnv) Run(ctx context.Context, c run.Command) error {
-	c.Env = append([]string{w.variable}, c.Env...)
+	c.Env = slices.Concat(w.variables, c.Env)
 	return w.Runner.Run(ctx, c)
 }
 
