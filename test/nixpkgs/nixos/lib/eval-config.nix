@@ -1,12 +1,13 @@
 # Modules in, a NixOS configuration out: the signature of the real eval-config.nix.
-{
+evalConfigArgs@{
   system ? builtins.currentSystem,
   pkgs ? null,
   baseModules ? import ../modules/module-list.nix,
   extraArgs ? { },
   specialArgs ? { },
   modules,
-  modulesLocation ? null,
+  # names the file of modules that have none: the one this function was called from
+  modulesLocation ? (builtins.unsafeGetAttrPos "modules" evalConfigArgs).file or null,
   check ? true,
   prefix ? [ ],
   lib ? import ../../lib,

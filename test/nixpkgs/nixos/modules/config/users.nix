@@ -118,6 +118,22 @@ in
       systemd-resolve = system "systemd-resolve" 153;
     };
     users.groups = builtins.mapAttrs (_: gid: { inherit gid; }) gids;
+    warnings = lib.concatMap (
+      u:
+      let
+        kinds = [ "hashedPassword" "password" "hashedPasswordFile" "initialPassword" "initialHashedPassword" ];
+        hash = u.hashedPassword;
+        # as mkpasswd prints it, or a lock; an empty one is no password
+        valid = hash == null || hash == "" || builtins.match "\\$[[:alnum:]]+\\$.+\\$.+|[!*].*" hash != null;
+      in
+      lib.optional (lib.count (k: u.${k} != null) kinds > 1) ''
+        The user '${u.name}' has multiple of the options
+        `hashedPassword`, `password`, `hashedPasswordFile`, `initialPassword`
+        & `initialHashedPassword` set to a non-null value.
+        Only one of them counts.
+      ''
+      ++ lib.optional (!valid) "The password hash of user \"${u.name}\" may be invalid. You must set a\nvalid hash or the user will be locked out of their account. Please\ncheck the value of option `users.users.\"${u.name}\".hashedPassword`."
+    ) (builtins.attrValues cfg.users);
     assertions = [
       {
         assertion = !cfg.mutableUsers -> (cfg.allowNoPasswordLogin || builtins.any canLogIn (builtins.attrValues cfg.users));

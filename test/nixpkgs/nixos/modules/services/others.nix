@@ -7,6 +7,7 @@ let
   text = opt types.lines "";
   maybe = type: opt (types.nullOr type) null;
   tristate = enum: default: opt (types.enum enum) default;
+  agent = config.services.k3s.enable && config.services.k3s.role == "agent";
   service = enable: description: lib.mkIf enable { inherit description; wantedBy = [ "multi-user.target" ]; };
 in
 {
@@ -72,8 +73,12 @@ in
     };
     assertions = [
       {
-        assertion = !config.services.k3s.enable || config.services.k3s.role != "agent" || config.services.k3s.configPath != null || config.services.k3s.serverAddr != "";
+        assertion = !agent || config.services.k3s.configPath != null || config.services.k3s.serverAddr != "";
         message = "serverAddr or configPath (with 'server' key) should be set if role is 'agent'";
+      }
+      {
+        assertion = !agent || config.services.k3s.configPath != null || config.services.k3s.tokenFile != null || config.services.k3s.token != "";
+        message = "token or tokenFile or configPath (with 'token' or 'token-file' keys) should be set if role is 'agent'";
       }
     ];
   };

@@ -79,6 +79,9 @@ in
       extraModulePackages = lib.optional cfg.zfs.enabled cfg.zfs.modulePackage;
       supportedFilesystems = lib.genAttrs (lib.unique (map (fs: fs.fsType) (builtins.attrValues config.fileSystems))) (_: true);
     };
+    warnings = lib.optional (
+      cfg.swraid.enable && !(lib.any (word: lib.hasInfix word cfg.swraid.mdadmConf) [ "MAILADDR" "PROGRAM" ])
+    ) "mdadm: Neither MAILADDR nor PROGRAM has been set. This will cause the `mdmon` service to crash.";
     assertions = lib.optionals cfg.zfs.enabled [
       {
         assertion = config.networking.hostId != null;
