@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -260,6 +261,9 @@ func (f Fetcher) add(ctx context.Context, src Source, folder string) (string, er
 // realFolder follows links: builtins.path would store a link itself.
 func realFolder(folder string) (string, error) {
 	real, err := filepath.EvalSymlinks(folder)
+	if errors.Is(err, fs.ErrNotExist) { // of a path, the system's error names only the first part that is missing
+		return "", &SpecError{Text: folder, Why: "there is no such folder", Way: "correct the path in versions.json; one that starts with ./ or ../ begins at the workspace", Err: err}
+	}
 	if err != nil {
 		return "", fmt.Errorf("pinned folder: %w", err)
 	}

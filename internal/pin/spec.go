@@ -30,12 +30,16 @@ type SpecError struct {
 	Text string
 	Why  string
 	Way  string // what to write instead
+	Err  error  // what the file system said, if it was asked
 }
 
 func (e *SpecError) Error() string { return fmt.Sprintf("version %q: %s", e.Text, e.Why) }
 
 // Hint says what to write instead.
 func (e *SpecError) Hint() string { return e.Way }
+
+// Unwrap gives what the file system said.
+func (e *SpecError) Unwrap() error { return e.Err }
 
 // ParseSpec tells path, URL and ref apart: a path starts with "/", "./" or "../" (or is "." or ".."), a URL has "://", anything else
 // is a ref. The error is a *SpecError.
