@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"nixos-staged-hive/internal/run"
 	"nixos-staged-hive/internal/stage/workspace"
 )
 
@@ -128,6 +129,6 @@ func (h *house) reportInit(r workspace.Report, o initOptions) error {
 	if len(o.Keys) == 0 {
 		h.ui.Warn("no public SSH key was found: put one into the definition, or nobody can log in; `ssh-keygen -t ed25519` makes one")
 	}
-	h.ui.Note("next: edit the definition, then `nixos-staged-hive -p " + r.Dir + " summary`")
+	h.ui.Note("next: edit the definition, then `nixos-staged-hive -p " + run.Quote(r.Dir) + " summary`")
 	return nil
 }
