@@ -419,7 +419,14 @@ let
   deployment = {
     targetHost = dep.targetHost or name;
     targetPort = dep.targetPort or null;
-    targetUser = if isSet [ "deployment" "targetUser" ] then dep.targetUser else deployerUser.name;
+    targetUser =
+      if isSet [ "deployment" "targetUser" ] then
+        dep.targetUser
+      # nobody can answer sudo, and ../modules/ssh.nix has opened root to the same keys
+      else if sudo deployerUser == "none" && root.keys != [ ] && !(builtins.elem rootLogin [ "no" false ]) then
+        "root"
+      else
+        deployerUser.name;
     allowLocalDeployment = dep.allowLocalDeployment or false;
     buildOnTarget = dep.buildOnTarget or false;
     tags = dep.tags or [ ];
