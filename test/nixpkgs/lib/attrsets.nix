@@ -17,6 +17,8 @@ in
     zipAttrsWith
     ;
   attrValues = builtins.attrValues;
+  getAttrs = names: set: lib.genAttrs names (name: set.${name});
+  overrideExisting = old: new: mapAttrs (n: v: new.${n} or v) old;
   attrVals = names: set: map (n: set.${n}) names;
   attrByPath =
     path: default: set:

@@ -26,7 +26,6 @@ let
     systems = import ./systems.nix { inherit lib; };
     generators = import ./generators.nix { inherit lib; };
     versions = import ./versions.nix { inherit lib; };
-    network = { };
     licenses = lib.meta.knownLicenses;
     maintainers = { };
     teams = { };
@@ -38,13 +37,30 @@ let
       aarch64 = [ "aarch64-linux" ];
     };
   };
+  # What nixpkgs has in its part only: code that reached for it directly would work here and fail there.
+  partOnly = {
+    attrsets = [ "intersectAttrs" "removeAttrs" "unionOfDisjoint" ];
+    filesystem = [ "listFilesRecursive" ];
+    lists = [ "findFirstIndex" "map" ];
+    meta = [ "availableOn" "knownLicenses" ];
+    modules = [ "defaultOrderPriority" "defaultOverridePriority" "importApply" "mkAliasAndWrapDefsWithPriority" ];
+    options = [ "showDefs" ];
+    strings = [
+      "commonPrefixLength" "compareVersions" "concatMapAttrsStringSep" "escapeNixIdentifier" "escapeNixString"
+      "floatToString" "fromJSON" "hashString" "isCoercibleToString" "isConvertibleWithToString" "match"
+      "normalizePath" "sanitizeDerivationName" "split" "toJSON" "typeOf" "unsafeDiscardStringContext" "trim"
+    ];
+    trivial = [
+      "ceil" "floor" "codeName" "oldestSupportedRelease" "release" "revisionWithDefault" "unsafeGetAttrPos"
+      "versionSuffix" "defaultTo"
+    ];
+    path = [ "append" "hasPrefix" "removePrefix" ];
+  };
   build =
     lib:
     let
       all = parts lib;
-      flat = builtins.foldl' (done: name: done // all.${name}) { } (
-        builtins.filter (name: name != "path") (builtins.attrNames all)
-      );
+      flat = builtins.foldl' (done: name: done // removeAttrs all.${name} (partOnly.${name} or [ ])) { } (builtins.attrNames all);
     in
     flat // all // apart lib // { inherit (lib.types) mkOptionType isOptionType isType setType; };
 in

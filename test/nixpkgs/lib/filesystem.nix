@@ -8,7 +8,7 @@
     dir:
     lib.flatten (
       lib.mapAttrsToList (
-        name: type: if type == "directory" then lib.listFilesRecursive (dir + "/${name}") else dir + "/${name}"
+        name: type: if type == "directory" then lib.filesystem.listFilesRecursive (dir + "/${name}") else dir + "/${name}"
       ) (builtins.readDir dir)
     );
 }

@@ -62,6 +62,10 @@
   reverseList = xs: let l = builtins.length xs; in builtins.genList (n: builtins.elemAt xs (l - n - 1)) l;
   sort = builtins.sort;
   sortOn = f: builtins.sort (a: b: f a < f b);
+  compareLists =
+    cmp: a: b:
+    if a == [ ] then (if b == [ ] then 0 else -1) else if b == [ ] then 1 else
+      let first = cmp (builtins.head a) (builtins.head b); in if first == 0 then lib.compareLists cmp (builtins.tail a) (builtins.tail b) else first;
   # numbers inside of strings count as numbers
   naturalSort =
     list:

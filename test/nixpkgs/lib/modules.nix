@@ -68,7 +68,7 @@ let
       else
         throw "Could not load a value as a module, because it is of type ${lib.strings.escapeNixString m._type}${lib.optionalString (fallbackKey != parentFile) ", in file ${toString parentFile}"}."
     else if isList m then
-      throw "Module imports can't be nested lists. Perhaps you meant to remove one level of lists? Definitions: ${lib.showDefs [ { file = parentFile; value = m; } ]}"
+      throw "Module imports can't be nested lists. Perhaps you meant to remove one level of lists? Definitions: ${lib.options.showDefs [ { file = parentFile; value = m; } ]}"
     else
       let
         file = toString m;
@@ -139,7 +139,7 @@ let
     else
       [ def ];
 
-  priorityOf = value: if value._type or "" == "override" then value.priority else lib.defaultOverridePriority;
+  priorityOf = value: if value._type or "" == "override" then value.priority else lib.modules.defaultOverridePriority;
 
   keepHighest =
     defs:
@@ -162,7 +162,7 @@ let
       strip = def: if isType "order" def.value then def // { value = def.value.content; inherit (def.value) priority; } else def;
     in
     if builtins.any (def: isType "order" def.value) defs then
-      builtins.sort (a: b: a.priority or lib.defaultOrderPriority < b.priority or lib.defaultOrderPriority) (map strip defs)
+      builtins.sort (a: b: a.priority or lib.modules.defaultOrderPriority < b.priority or lib.modules.defaultOrderPriority) (map strip defs)
     else
       defs;
 
@@ -184,7 +184,7 @@ let
       else if builtins.all (def: type.check def.value) values then
         type.merge loc values
       else
-        throw "A definition for option `${showOption loc}' is not of type `${type.description}'. Definition values:${lib.showDefs (filter (def: !(type.check def.value)) values)}";
+        throw "A definition for option `${showOption loc}' is not of type `${type.description}'. Definition values:${lib.options.showDefs (filter (def: !(type.check def.value)) values)}";
     optionalValue = if isDefined then { value = mergedValue; } else { };
   };
 
@@ -224,7 +224,7 @@ let
           let
             shown = map (def: def // { value = (mergeDefinitions loc type [ def ]).mergedValue; }) withDefault;
           in
-          throw "The option `${showOption loc}' is read-only, but it's set multiple times. Definition values:${lib.showDefs shown}"
+          throw "The option `${showOption loc}' is read-only, but it's set multiple times. Definition values:${lib.options.showDefs shown}"
         else
           mergeDefinitions loc type withDefault;
       value = if opt ? apply then opt.apply merged.mergedValue else merged.mergedValue;
@@ -370,7 +370,7 @@ let
             defs = filter (def: def.loc == first.loc) merged.unmatched;
             nothingDeclared = attrNames options == [ "_module" ];
           in
-          throw "The option `${showOption first.loc}' does not exist. Definition values:${lib.showDefs defs}${lib.optionalString nothingDeclared "\n\nIt seems as if you're trying to declare an option by placing it into `config' rather than `options'!"}"
+          throw "The option `${showOption first.loc}' does not exist. Definition values:${lib.options.showDefs defs}${lib.optionalString nothingDeclared "\n\nIt seems as if you're trying to declare an option by placing it into `config' rather than `options'!"}"
         else
           value;
 
@@ -416,7 +416,7 @@ let
       fromOpt = lib.getAttrFromPath from options;
       toOf = lib.attrByPath to (abort "Renaming error: option `${showOption to}' does not exist.");
       toType = let opt = lib.attrByPath to { } options; in opt.type or (lib.types.submodule { });
-      alias = if withPriority then lib.mkAliasAndWrapDefsWithPriority else lib.mkAliasAndWrapDefinitions;
+      alias = if withPriority then lib.modules.mkAliasAndWrapDefsWithPriority else lib.mkAliasAndWrapDefinitions;
     in
     {
       options = lib.setAttrByPath from (
@@ -458,14 +458,14 @@ in
   mkAfter = lib.mkOrder 1500;
   defaultOrderPriority = 1000;
   mkFixStrictness = lib.id;
-  mkDerivedConfig = opt: f: lib.mkOverride (opt.highestPrio or lib.defaultOverridePriority) (f opt.value);
+  mkDerivedConfig = opt: f: lib.mkOverride (opt.highestPrio or lib.modules.defaultOverridePriority) (f opt.value);
 
   mkAliasDefinitions = lib.mkAliasAndWrapDefinitions lib.id;
   mkAliasAndWrapDefinitions = wrap: option: lib.mkIf (isOption option && option.isDefined) (wrap (lib.mkMerge option.definitions));
   mkAliasAndWrapDefsWithPriority =
     wrap: option:
     lib.mkIf (isOption option && option.isDefined) (
-      wrap (lib.mkMerge (map (lib.mkOverride (option.highestPrio or lib.defaultOverridePriority)) option.definitions))
+      wrap (lib.mkMerge (map (lib.mkOverride (option.highestPrio or lib.modules.defaultOverridePriority)) option.definitions))
     );
 
   doRename = rename;

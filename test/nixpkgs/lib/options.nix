@@ -77,7 +77,7 @@ in
     if builtins.length defs == 1 then
       (if merge == null then (builtins.head defs).value else merge loc defs)
     else
-      throw "The option `${showOption loc}' is defined multiple times while it's expected to be unique.${lib.optionalString (message != "") "\n${message}"}\nDefinition values:${lib.showDefs defs}";
+      throw "The option `${showOption loc}' is defined multiple times while it's expected to be unique.${lib.optionalString (message != "") "\n${message}"}\nDefinition values:${lib.options.showDefs defs}";
   mergeEqualOption =
     loc: defs:
     (builtins.foldl' (
@@ -85,7 +85,7 @@ in
       if def.value == first.value then
         first
       else
-        throw "The option `${showOption loc}' has conflicting definition values:${lib.showDefs [ first def ]}\nUse `lib.mkForce value` or `lib.mkDefault value` to change the priority on any of these definitions."
+        throw "The option `${showOption loc}' has conflicting definition values:${lib.options.showDefs [ first def ]}\nUse `lib.mkForce value` or `lib.mkDefault value` to change the priority on any of these definitions."
     ) (builtins.head defs) (builtins.tail defs)).value;
 
   showOption =

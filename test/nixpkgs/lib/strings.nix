@@ -78,7 +78,7 @@ in
   escapeNixString = s: lib.escape [ "$" ] (builtins.toJSON s);
   escapeNixIdentifier =
     s:
-    if builtins.match "[a-zA-Z_][a-zA-Z0-9_'-]*" s != null && !(builtins.elem s keywords) then s else lib.escapeNixString s;
+    if builtins.match "[a-zA-Z_][a-zA-Z0-9_'-]*" s != null && !(builtins.elem s keywords) then s else lib.strings.escapeNixString s;
   escapeXML = builtins.replaceStrings [ "\"" "'" "<" ">" "&" ] [ "&quot;" "&apos;" "&lt;" "&gt;" "&amp;" ];
   normalizePath = s: lib.foldl' (acc: c: if lib.hasSuffix "/" acc && c == "/" then acc else acc + c) "" (lib.stringToCharacters s);
   toInt =
@@ -87,17 +87,17 @@ in
       m = builtins.match "[[:space:]]*(-?)0*([0-9]+)[[:space:]]*" s;
     in
     if m == null then
-      throw "toInt: Could not convert ${lib.escapeNixString s} to int."
+      throw "toInt: Could not convert ${lib.strings.escapeNixString s} to int."
     else
       builtins.fromJSON (concatStringsSep "" m);
   toIntBase10 = lib.toInt;
   isStringLike = x: builtins.isString x || builtins.isPath x || x ? outPath || x ? __toString;
-  isCoercibleToString = lib.isConvertibleWithToString;
+  isCoercibleToString = lib.strings.isConvertibleWithToString;
   isConvertibleWithToString =
     x:
     lib.isStringLike x
     || builtins.elem (builtins.typeOf x) [ "null" "int" "float" "bool" ]
-    || (builtins.isList x && builtins.all lib.isConvertibleWithToString x);
+    || (builtins.isList x && builtins.all lib.strings.isConvertibleWithToString x);
   isStorePath = x: lib.isStringLike x && builtins.match "${lib.escapeRegex builtins.storeDir}/[^/]+" (toString x) != null;
   fileContents = file: lib.removeSuffix "\n" (builtins.readFile file);
   versionOlder = a: b: builtins.compareVersions b a == 1;

@@ -2,7 +2,7 @@
 { lib }:
 let
   escape = builtins.fromJSON "\"\\u001b\"";
-  release = lib.strings.fileContents ../.version;
+  release = lib.strings.fileContents ./.version;
   versionSuffix = "pre-miniature";
 in
 {

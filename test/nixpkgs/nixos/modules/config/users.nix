@@ -132,12 +132,12 @@ in
         & `initialHashedPassword` set to a non-null value.
         Only one of them counts.
       ''
-      ++ lib.optional (!valid) "The password hash of user \"${u.name}\" may be invalid. You must set a\nvalid hash or the user will be locked out of their account. Please\ncheck the value of option `users.users.\"${u.name}\".hashedPassword`."
+      ++ lib.optional (!valid) "The password hash of user \"${u.name}\" may be invalid: see option `users.users.\"${u.name}\".hashedPassword`."
     ) (builtins.attrValues cfg.users);
     assertions = [
       {
         assertion = !cfg.mutableUsers -> (cfg.allowNoPasswordLogin || builtins.any canLogIn (builtins.attrValues cfg.users));
-        message = "Neither the root account nor any wheel user has a password or SSH authorized key.\nYou must set one to prevent being locked out of your system.\nIf you really want to be locked out of your system, set users.allowNoPasswordLogin = true;\nHowever you are most probably better off by setting users.mutableUsers = true; and\nmanually running passwd root to set the root password.";
+        message = "Neither the root account nor any wheel user has a password or SSH authorized key.\nNobody could log in. (users.allowNoPasswordLogin takes this check away.)";
       }
     ]
     ++ lib.concatMap (u: [
@@ -147,7 +147,7 @@ in
       }
       {
         assertion = u.group != "";
-        message = "users.users.${u.name}.group is unset. This used to default to\nnogroup, but this is unsafe. For example you can create a group\nfor this user with:\nusers.users.${u.name}.group = \"${u.name}\";\nusers.groups.${u.name} = {};\n";
+        message = "users.users.${u.name}.group is unset. A user needs a group of its own.";
       }
     ]) (builtins.attrValues cfg.users);
   };

@@ -53,9 +53,9 @@ in
       type = types.str;
       default =
         if hasPlatform then
-          throw "Neither nixpkgs.system nor any other option in nixpkgs.* is meant to be read by modules and configurations.\nUse pkgs.stdenv.hostPlatform instead."
+          throw "Neither nixpkgs.system nor its relatives are to be read where nixpkgs.hostPlatform is set."
         else
-          throw "Neither nixpkgs.hostPlatform nor the legacy option nixpkgs.system has been set.\nYou can set nixpkgs.hostPlatform in hardware-configuration.nix by re-running a recent\nversion of nixos-generate-config.\nThe option nixpkgs.system is still fully supported for interoperability,\nbut will be deprecated in the future, so we recommend to set nixpkgs.hostPlatform.";
+          throw "Neither nixpkgs.hostPlatform nor the legacy option nixpkgs.system has been set.";
     };
     flake.source = opt (types.nullOr types.str) null;
     flake.setNixPath = opt types.bool false;
@@ -75,7 +75,7 @@ in
         }
         {
           assertion = !options.nixpkgs.pkgs.isDefined || cfg.config == { };
-          message = "Your system configures nixpkgs with an externally created instance.\n`nixpkgs.config` options should be passed when creating the instance instead.";
+          message = "Your system configures nixpkgs with an externally created instance, which has a config of its own.";
         }
       ];
   };

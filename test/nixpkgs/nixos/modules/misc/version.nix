@@ -29,7 +29,7 @@ in
       # as in nixpkgs, whoever reads the default is warned, once
       apply = lib.warnIf (
         options.system.stateVersion.highestPrio == (lib.mkOptionDefault null).priority
-      ) "system.stateVersion is not set, defaulting to ${cfg.release}. Read why this matters on https://nixos.org/manual/nixos/stable/options.html#opt-system.stateVersion.";
+      ) "system.stateVersion is not set, defaulting to ${cfg.release}.";
     };
     configurationRevision = opt (types.nullOr types.str) null;
   };

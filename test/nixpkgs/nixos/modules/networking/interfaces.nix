@@ -58,7 +58,7 @@ in
     fqdn = mkOption {
       readOnly = true;
       type = types.str;
-      default = if cfg.hostName != "" && cfg.domain != null then "${cfg.hostName}.${cfg.domain}" else throw "The FQDN is required but cannot be determined. Please make sure that\nboth networking.hostName and networking.domain are set properly.";
+      default = if cfg.hostName != "" && cfg.domain != null then "${cfg.hostName}.${cfg.domain}" else throw "The FQDN is required but cannot be determined: networking.domain is not set.";
     };
     fqdnOrHostName = mkOption { readOnly = true; type = types.str; default = if cfg.domain == null then cfg.hostName else cfg.fqdn; };
     nameservers = strings;
