@@ -32,6 +32,9 @@ type Evaluation struct {
 	ShowTrace bool
 	HeapBytes int64             // initial heap of the evaluator's garbage collector; 0 is its own default
 	Line      func(line string) // called with each line of stderr, as it comes, without colour codes
+	// Evaluated is called with the path of each Nix file that is evaluated, once for each; nil does not ask for them. They
+	// are no lines. File itself is not among them.
+	Evaluated func(file string)
 }
 
 // hint tells how to get the nix programs.
@@ -43,6 +46,10 @@ const hint = "install Nix: `apt-get install nix-bin`, your distribution's packag
 func (c Client) Evaluate(ctx context.Context, e Evaluation) ([]byte, error) {
 	var lines tailLines
 	stderr := &lineWriter{line: func(l string) {
+		if file, ok := evaluated(l); ok && e.Evaluated != nil {
+			e.Evaluated(file)
+			return
+		}
 		lines.add(l)
 		if e.Line != nil {
 			e.Line(l)
@@ -62,12 +69,24 @@ func (c Client) Evaluate(ctx context.Context, e Evaluation) ([]byte, error) {
 	return nil, parseError(lines.text(), err)
 }
 
+// evaluated reads the line that Nix prints at verbosity 1 (2.8 to 2.34: evaluating file '/path').
+func evaluated(line string) (file string, ok bool) {
+	rest, ok := strings.CutPrefix(line, "evaluating file '")
+	if !ok {
+		return "", false
+	}
+	return strings.CutSuffix(rest, "'")
+}
+
 func (e Evaluation) command(stderr io.Writer) run.Command {
 	args := []string{"--eval", "--strict", "--json", "--no-gc-warning"}
 	if e.ReadWrite {
 		args = append(args, "--read-write-mode")
 	} else {
 		args = append(args, "--readonly-mode")
+	}
+	if e.Evaluated != nil {
+		args = append(args, "-v")
 	}
 	if e.ShowTrace {
 		args = append(args, "--show-trace")

@@ -96,14 +96,14 @@ func (e Evaluator) Load(ctx context.Context, in Input) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	known := remembered{}
-	if !in.Fresh {
-		known = recall(in)
-	}
+	known := recall(in)
 	run := newEvaluation(e, in, folder)
 	run.told.total = len(in.Sources)
 	for _, h := range known.hosts {
 		run.told.host(h)
+	}
+	for _, r := range known.remarks {
+		run.told.remark(r.Host, r.Text)
 	}
 	if err := run.all(ctx, known.missing(in.Sources)); err != nil {
 		return Result{}, err

@@ -33,13 +33,21 @@ type evaluation struct {
 
 	mu      sync.Mutex
 	without map[string][]string // parts left out, by host; grows while hosts are retried
-	files   map[string]bool     // files outside pinned sources that evaluation read, as far as Nix tells
+	log     []evaluator         // one for each attempt, for what is remembered
+	builds  map[string]bool     // hosts that were evaluated with the store open for writing
+}
+
+// evaluator is what one run of Nix was about.
+type evaluator struct {
+	hosts []string
+	files map[string]bool // Nix files it evaluated, pinned ones left out
+	tells bool            // Nix tells which files it evaluates
 }
 
 func newEvaluation(e Evaluator, in Input, folder string) *evaluation {
 	ev := &evaluation{
 		Evaluator: e, in: in, folder: folder, budget: in.Budget.withDefaults(),
-		mark: "staged-hive-" + rand.Text(), without: map[string][]string{}, files: map[string]bool{},
+		mark: "staged-hive-" + rand.Text(), without: map[string][]string{}, builds: map[string]bool{},
 	}
 	for _, s := range in.Sources {
 		ev.without[s.Name] = slices.Clone(s.Without)
@@ -134,6 +142,7 @@ func (ev *evaluation) examine(ctx context.Context, s Source) error {
 			ev.told.remark(s.Name, fmt.Sprintf("declares %s itself and is evaluated without ours; list it in \"without\" of versions.json to save the second try", part))
 		case failed.NeedsBuild() && !b.readWrite:
 			b.readWrite = true
+			ev.build(s.Name)
 			ev.told.remark(s.Name, "imports from a derivation: Nix builds it while evaluating, and copies paths it names into the store")
 		default:
 			ev.told.failure(ev.explain(s, failed))
@@ -150,6 +159,8 @@ func (ev *evaluation) attempt(ctx context.Context, b batch, catch bool) (done in
 	}
 	defer remove()
 	first := b.sources[0]
+	log := evaluator{hosts: b.names(), files: map[string]bool{}}
+	defer func() { ev.logged(log) }()
 	reader := &reader{mark: "trace: " + ev.mark + " "}
 	reader.host = func(raw []byte, warnings []string) {
 		host, err := decode(raw, warnings)
@@ -171,6 +182,12 @@ func (ev *evaluation) attempt(ctx context.Context, b batch, catch bool) (done in
 		ShowTrace:  !catch,
 		HeapBytes:  ev.heap(),
 		Line:       reader.line,
+		Evaluated: func(file string) {
+			log.tells = log.tells || below(ev.folder, file)
+			if !ev.ours(file, first) {
+				log.files[file] = true
+			}
+		},
 	})
 	return done, thrown, err
 }
@@ -223,6 +240,42 @@ func (ev *evaluation) leaveOut(name, part string) {
 	defer ev.mu.Unlock()
 	ev.without[name] = append(ev.without[name], part)
 	slices.Sort(ev.without[name])
+}
+
+func (ev *evaluation) build(name string) {
+	ev.mu.Lock()
+	defer ev.mu.Unlock()
+	ev.builds[name] = true
+}
+
+func (ev *evaluation) logged(l evaluator) {
+	ev.mu.Lock()
+	defer ev.mu.Unlock()
+	ev.log = append(ev.log, l)
+}
+
+// evaluated are the files of all evaluators that a host was in.
+func (ev *evaluation) evaluated(host string) []string {
+	files := map[string]bool{}
+	for _, l := range ev.log {
+		if slices.Contains(l.hosts, host) {
+			maps.Copy(files, l.files)
+		}
+	}
+	return slices.Sorted(maps.Keys(files))
+}
+
+// untracked says why what a host was evaluated from is not known; empty if it is.
+func (ev *evaluation) untracked(host string) string {
+	if ev.builds[host] {
+		return "imports from a derivation"
+	}
+	for _, l := range ev.log {
+		if slices.Contains(l.hosts, host) && !l.tells {
+			return "this Nix does not tell which files it evaluates"
+		}
+	}
+	return ""
 }
 
 // result is what was told, in order.
