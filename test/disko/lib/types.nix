@@ -49,7 +49,11 @@ let
   placeOf =
     name: partitions:
     let
-      before = a: b: if partitions.${a}.priority == partitions.${b}.priority then a < b else partitions.${a}.priority < partitions.${b}.priority;
+      before = a: b:
+        if partitions.${a}.priority == partitions.${b}.priority then
+          a < b
+        else
+          partitions.${a}.priority < partitions.${b}.priority;
     in
     1 + lib.lists.findFirstIndex (n: n == name) 0 (builtins.sort before (builtins.attrNames partitions));
 
@@ -60,7 +64,12 @@ let
   swapfiles = opt (types.attrsOf (types.submodule (
     { name, ... }:
     {
-      options = { size = need types.str; path = opt types.str name; priority = maybe types.int; options = options [ "defaults" ]; };
+      options = {
+        size = need types.str;
+        path = opt types.str name;
+        priority = maybe types.int;
+        options = options [ "defaults" ];
+      };
     }
   ))) { };
 
@@ -253,7 +262,9 @@ let
         mountpoint = maybe absolute;
         mountOptions = options [ "defaults" ];
         datasets = opt (types.attrsOf (byType {
-          zfs_fs = types.submodule ({ name, ... }: { options = hooks // dataset name // { type = kind "zfs_fs"; mountpoint = maybe absolute; }; });
+          zfs_fs = types.submodule ({ name, ... }: {
+            options = hooks // dataset name // { type = kind "zfs_fs"; mountpoint = maybe absolute; };
+          });
           zfs_volume = types.submodule (
             { name, ... }:
             {

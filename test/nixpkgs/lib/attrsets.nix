@@ -109,7 +109,11 @@ in
   getDev = lib.getOutput "dev";
   getMan = lib.getOutput "man";
   chooseDevOutputs = map lib.getDev;
-  showAttrPath = path: if path == [ ] then "<root attribute path>" else lib.concatMapStringsSep "." lib.strings.escapeNixIdentifier path;
+  showAttrPath = path:
+    if path == [ ] then
+      "<root attribute path>"
+    else
+      lib.concatMapStringsSep "." lib.strings.escapeNixIdentifier path;
   mergeAttrsWithFunc = f: a: b: builtins.zipAttrsWith (_: vs: if builtins.length vs == 1 then builtins.head vs else f (builtins.head vs) (lib.last vs)) [ a b ];
   unionOfDisjoint =
     a: b:

@@ -65,7 +65,11 @@
   compareLists =
     cmp: a: b:
     if a == [ ] then (if b == [ ] then 0 else -1) else if b == [ ] then 1 else
-      let first = cmp (builtins.head a) (builtins.head b); in if first == 0 then lib.compareLists cmp (builtins.tail a) (builtins.tail b) else first;
+      let first = cmp (builtins.head a) (builtins.head b); in
+        if first == 0 then
+          lib.compareLists cmp (builtins.tail a) (builtins.tail b)
+        else
+          first;
   # numbers inside of strings count as numbers
   naturalSort =
     list:

@@ -19,7 +19,11 @@ let
       structured = module ? config || module ? options;
       known = [ "_class" "_file" "key" "disabledModules" "imports" "options" "config" "meta" "freeformType" ];
       extra = filter (n: !(elem n known)) (attrNames module);
-      withFreeform = config: if module ? freeformType then lib.mkMerge [ config { _module.freeformType = module.freeformType; } ] else config;
+      withFreeform = config:
+        if module ? freeformType then
+          lib.mkMerge [ config { _module.freeformType = module.freeformType; } ]
+        else
+          config;
       withMeta = config: if structured && module ? meta then lib.mkMerge [ config { inherit (module) meta; } ] else config;
     in
     if !(isAttrs module) then
@@ -135,7 +139,10 @@ let
     if def._type or "" == "merge" then
       concatMap discharge def.contents
     else if def._type or "" == "if" then
-      if lib.isBool def.condition then lib.optionals def.condition (discharge def.content) else throw "‘mkIf’ called with a non-Boolean condition"
+      if lib.isBool def.condition then
+        lib.optionals def.condition (discharge def.content)
+      else
+        throw "‘mkIf’ called with a non-Boolean condition"
     else
       [ def ];
 
@@ -211,13 +218,20 @@ let
     ) { inherit loc; _type = "option"; declarations = [ ]; } decls;
 
   # Types that contain modules learn where the option was declared: it is the file their errors name.
-  locateType = type: file: if type.getSubModules or null == null then type else type.substSubModules (map (m: setLocation file m) type.getSubModules);
+  locateType = type: file:
+    if type.getSubModules or null == null then
+      type
+    else
+      type.substSubModules (map (m: setLocation file m) type.getSubModules);
   setLocation = file: m: { _file = file; imports = [ m ]; };
 
   evalOption =
     loc: opt: defs:
     let
-      withDefault = lib.optional (opt ? default) { file = head opt.declarations; value = lib.mkOptionDefault opt.default; } ++ defs;
+      withDefault = lib.optional (opt ? default) {
+        file = head opt.declarations;
+        value = lib.mkOptionDefault opt.default;
+      } ++ defs;
       type = opt.type or lib.types.unspecified;
       merged =
         if opt.readOnly or false && length withDefault > 1 then
@@ -228,7 +242,11 @@ let
         else
           mergeDefinitions loc type withDefault;
       value = if opt ? apply then opt.apply merged.mergedValue else merged.mergedValue;
-      warned = if type.deprecationMessage or null == null then value else lib.warn "The type `types.${type.name}' of option `${showOption loc}' is deprecated. ${type.deprecationMessage}" value;
+      warned =
+        if type.deprecationMessage or null == null then
+          value
+        else
+          lib.warn "The type `types.${type.name}' of option `${showOption loc}' is deprecated. ${type.deprecationMessage}" value;
     in
     opt
     // {
@@ -248,7 +266,9 @@ let
     prefix: decls: defs:
     let
       declarations = builtins.zipAttrsWith (_: all: all) (
-        concatMap (d: if d.options == { } then [ ] else [ (mapAttrs (_: options: { inherit (d) file; inherit options; }) d.options) ]) decls
+        concatMap (d: if d.options == { } then [ ] else [
+          (mapAttrs (_: options: { inherit (d) file; inherit options; }) d.options)
+        ]) decls
       );
       definitions = builtins.zipAttrsWith (_: all: all) (
         concatMap (
@@ -469,8 +489,18 @@ in
     );
 
   doRename = rename;
-  mkRenamedOptionModule = from: to: rename { inherit from to; visible = false; warn = true; use = builtins.trace "Obsolete option `${showOption from}' is used. It was renamed to `${showOption to}'."; };
-  mkRenamedOptionModuleWith = { from, to, sinceRelease }: rename { inherit from to; visible = false; warn = lib.isInOldestRelease sinceRelease; use = lib.id; };
+  mkRenamedOptionModule = from: to: rename {
+    inherit from to;
+    visible = false;
+    warn = true;
+    use = builtins.trace "Obsolete option `${showOption from}' is used. It was renamed to `${showOption to}'.";
+  };
+  mkRenamedOptionModuleWith = { from, to, sinceRelease }: rename {
+    inherit from to;
+    visible = false;
+    warn = lib.isInOldestRelease sinceRelease;
+    use = lib.id;
+  };
   mkAliasOptionModule = from: to: rename { inherit from to; visible = true; warn = false; use = lib.id; };
   mkAliasOptionModuleMD = lib.mkAliasOptionModule;
   mkRemovedOptionModule =

@@ -38,7 +38,12 @@ in
       }
       // lib.optionalAttrs (example != null) { inherit example; }
     );
-  mkSinkUndeclaredOptions = attrs: lib.mkOption ({ internal = true; visible = false; default = false; type = lib.types.unspecified; } // attrs);
+  mkSinkUndeclaredOptions = attrs: lib.mkOption ({
+    internal = true;
+    visible = false;
+    default = false;
+    type = lib.types.unspecified;
+  } // attrs);
 
   literalExpression = text: { _type = "literalExpression"; inherit text; };
   literalExample = lib.literalExpression;
@@ -121,7 +126,11 @@ in
       opt:
       let
         visible = opt.visible or true;
-        text = v: if v ? _type && v ? text then v else lib.literalExpression (lib.generators.toPretty { allowPrettyValues = true; } v);
+        text = v:
+          if v ? _type && v ? text then
+            v
+          else
+            lib.literalExpression (lib.generators.toPretty { allowPrettyValues = true; } v);
         doc = {
           inherit (opt) loc;
           name = showOption opt.loc;
@@ -138,5 +147,10 @@ in
       in
       [ doc ] ++ lib.optionals (visible == true && sub != { }) (lib.optionAttrSetToDocList' [ ] sub)
     ) (lib.collect lib.isOption options);
-  scrubOptionValue = x: if lib.isDerivation x then { type = "derivation"; drvPath = x.name; outPath = x.name; name = x.name; } else if builtins.isAttrs x then builtins.mapAttrs (_: lib.scrubOptionValue) (removeAttrs x [ "_args" ]) else if builtins.isList x then map lib.scrubOptionValue x else x;
+  scrubOptionValue = x: if lib.isDerivation x then {
+    type = "derivation";
+    drvPath = x.name;
+    outPath = x.name;
+    name = x.name;
+  } else if builtins.isAttrs x then builtins.mapAttrs (_: lib.scrubOptionValue) (removeAttrs x [ "_args" ]) else if builtins.isList x then map lib.scrubOptionValue x else x;
 }

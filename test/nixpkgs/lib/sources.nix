@@ -17,5 +17,8 @@
       name ? "source",
     }:
     builtins.path { inherit filter name; path = src; };
-  sourceByRegex = src: regexes: lib.cleanSourceWith { inherit src; filter = path: _: builtins.any (r: builtins.match r (lib.removePrefix (toString src + "/") path) != null) regexes; };
+  sourceByRegex = src: regexes: lib.cleanSourceWith {
+    inherit src;
+    filter = path: _: builtins.any (r: builtins.match r (lib.removePrefix (toString src + "/") path) != null) regexes;
+  };
 }

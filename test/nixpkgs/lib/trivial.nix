@@ -68,7 +68,11 @@ in
   showWarnings = warnings: value: builtins.foldl' (x: w: lib.warn w x) value warnings;
 
   isFunction = f: builtins.isFunction f || (f ? __functor && builtins.isFunction (f.__functor f));
-  functionArgs = f: if f ? __functor then f.__functionArgs or (builtins.functionArgs (f.__functor f)) else builtins.functionArgs f;
+  functionArgs = f:
+    if f ? __functor then
+      f.__functionArgs or (builtins.functionArgs (f.__functor f))
+    else
+      builtins.functionArgs f;
   setFunctionArgs = f: args: {
     __functor = _: f;
     __functionArgs = args;

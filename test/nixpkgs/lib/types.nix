@@ -29,7 +29,11 @@ let
       inherit functor;
     };
 
-  plain = name: description: check: mkOptionType { inherit name description check; descriptionClass = "noun"; merge = mergeEqualOption; };
+  plain = name: description: check: mkOptionType {
+    inherit name description check;
+    descriptionClass = "noun";
+    merge = mergeEqualOption;
+  };
 
   # The description of an inner type, in parentheses unless its class is one of those given.
   inner = classes: t: if elem (t.descriptionClass or null) classes then t.description else "(${t.description})";
@@ -72,8 +76,16 @@ let
     in
     {
       inherit between;
-      positive = lib.types.addCheck lib.types.int (x: x > 0) // { name = "positiveInt"; description = "positive integer, meaning >0"; descriptionClass = "nonRestrictiveClause"; };
-      unsigned = lib.types.addCheck lib.types.int (x: x >= 0) // { name = "unsignedInt"; description = "unsigned integer, meaning >=0"; descriptionClass = "nonRestrictiveClause"; };
+      positive = lib.types.addCheck lib.types.int (x: x > 0) // {
+        name = "positiveInt";
+        description = "positive integer, meaning >0";
+        descriptionClass = "nonRestrictiveClause";
+      };
+      unsigned = lib.types.addCheck lib.types.int (x: x >= 0) // {
+        name = "unsignedInt";
+        description = "unsigned integer, meaning >=0";
+        descriptionClass = "nonRestrictiveClause";
+      };
       u8 = unsigned 8 256;
       u16 = unsigned 16 65536;
       u32 = unsigned 32 4294967296;
@@ -176,7 +188,11 @@ rec {
     name = "optionType";
     description = "optionType";
     check = x: x._type or null == "option-type";
-    merge = loc: defs: if length defs == 1 then (head defs).value else throw "The option `${showOption loc}' has several types as definitions, which the miniature does not merge.";
+    merge = loc: defs:
+      if length defs == 1 then
+        (head defs).value
+      else
+        throw "The option `${showOption loc}' has several types as definitions, which the miniature does not merge.";
   };
 
   bool = plain "bool" "boolean" isBool;
@@ -187,8 +203,14 @@ rec {
   number = either int float;
   numbers = {
     between = lo: hi: addCheck number (x: x >= lo && x <= hi) // { name = "numberBetween"; };
-    nonnegative = addCheck number (x: x >= 0) // { name = "numberNonnegative"; description = "nonnegative integer or floating point number, meaning >=0"; };
-    positive = addCheck number (x: x > 0) // { name = "numberPositive"; description = "positive integer or floating point number, meaning >0"; };
+    nonnegative = addCheck number (x: x >= 0) // {
+      name = "numberNonnegative";
+      description = "nonnegative integer or floating point number, meaning >=0";
+    };
+    positive = addCheck number (x: x > 0) // {
+      name = "numberPositive";
+      description = "positive integer or floating point number, meaning >0";
+    };
   };
   str = plain "str" "string" isString;
   nonEmptyStr = plain "nonEmptyStr" "non-empty string" (x: isString x && builtins.match "[ \t\n]*" x == null);
@@ -253,7 +275,10 @@ rec {
       functor = around "listOf" [ elemType ] (parts: listOf (head parts));
       nestedTypes.elemType = elemType;
     };
-  nonEmptyListOf = elemType: addCheck (listOf elemType) (l: l != [ ]) // { description = "non-empty ${(listOf elemType).description}"; emptyValue = { }; };
+  nonEmptyListOf = elemType: addCheck (listOf elemType) (l: l != [ ]) // {
+    description = "non-empty ${(listOf elemType).description}";
+    emptyValue = { };
+  };
   attrsOf = attrsWith "attrsOf" "attribute set" false;
   lazyAttrsOf = attrsWith "lazyAttrsOf" "lazy attribute set" true;
   loaOf = attrsOf;
@@ -313,11 +338,20 @@ rec {
   enum =
     values:
     let
-      show = v: if isString v then "\"${v}\"" else if isBool v then lib.boolToString v else if isInt v then toString v else "<${builtins.typeOf v}>";
+      show = v:
+        if isString v then
+          "\"${v}\""
+        else if isBool v then lib.boolToString v else if isInt v then toString v else "<${builtins.typeOf v}>";
     in
     mkOptionType {
       name = "enum";
-      description = if values == [ ] then "impossible (empty enum)" else if length values == 1 then "value ${show (head values)} (singular enum)" else "one of ${lib.concatMapStringsSep ", " show values}";
+      description =
+        if values == [ ] then
+          "impossible (empty enum)"
+        else if length values == 1 then
+          "value ${show (head values)} (singular enum)"
+        else
+          "one of ${lib.concatMapStringsSep ", " show values}";
       descriptionClass = if length values < 2 then "noun" else "conjunction";
       check = x: elem x values;
       merge = mergeEqualOption;
@@ -350,7 +384,9 @@ rec {
       name = "coercedTo";
       description = "${inner [ "noun" ] to} or ${inner [ "noun" ] from} convertible to it";
       check = x: (from.check x && to.check (coerce x)) || to.check x;
-      merge = loc: defs: to.merge loc (map (def: def // { value = if from.check def.value then coerce def.value else def.value; }) defs);
+      merge = loc: defs: to.merge loc (map (def: def // {
+        value = if from.check def.value then coerce def.value else def.value;
+      }) defs);
       inherit (to) emptyValue getSubOptions getSubModules;
       substSubModules = m: coercedTo from coerce (to.substSubModules m);
       typeMerge = _: null;
@@ -404,7 +440,10 @@ rec {
     in
     mkOptionType {
       name = "submodule";
-      description = if description != null then description else if shorthandOnlyDefinesConfig && freeform != null then freeform.description else "submodule";
+      description =
+        if description != null then
+          description
+        else if shorthandOnlyDefinesConfig && freeform != null then freeform.description else "submodule";
       check = x: isAttrs x || isFunction x || path.check x;
       merge = loc: defs: (eval loc (map asModule defs)).config;
       emptyValue.value = { };

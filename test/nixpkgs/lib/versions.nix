@@ -1,7 +1,11 @@
 # Parts of version numbers.
 { lib }:
 let
-  part = n: version: let parts = builtins.splitVersion version; in if builtins.length parts > n then builtins.elemAt parts n else "";
+  part = n: version: let parts = builtins.splitVersion version; in
+    if builtins.length parts > n then
+      builtins.elemAt parts n
+    else
+      "";
 in
 {
   splitVersion = builtins.splitVersion;

@@ -25,7 +25,10 @@ let
         // removeAttrs attrs [ "meta" "passthru" ]
       );
     in
-    drv // (attrs.passthru or { }) // { meta = attrs.meta or { }; overrideAttrs = f: shell name (attrs // (if lib.isFunction f then f attrs else f)) script; };
+    drv // (attrs.passthru or { }) // {
+      meta = attrs.meta or { };
+      overrideAttrs = f: shell name (attrs // (if lib.isFunction f then f attrs else f)) script;
+    };
 
   # Links everything below the given folders into one.
   linkFolders = ''

@@ -10,7 +10,10 @@
 }:
 pkgs:
 let
-  settings = if builtins.isFunction config then config { inherit pkgs lib; } else if builtins.isPath config then import config else config;
+  settings =
+    if builtins.isFunction config then
+      config { inherit pkgs lib; }
+    else if builtins.isPath config then import config else config;
   builders = import ./builders.nix { inherit lib pkgs; };
   standIns = import ./stand-ins.nix { inherit lib pkgs; settings = settings; };
   kernels = import ./kernels.nix { inherit lib pkgs; inherit (standIns) standIn; };
@@ -38,7 +41,11 @@ in
   pkgsStatic = pkgs;
   nixos = configuration: import (path + "/nixos/lib/eval-config.nix") { modules = [ configuration { nixpkgs.pkgs = pkgs; } ]; };
   fetchurl = args: import <nix/fetchurl.nix> (builtins.intersectAttrs { url = 1; hash = 1; sha256 = 1; name = 1; } args);
-  fetchFromGitHub = { owner, repo, rev, hash ? null, sha256 ? null, ... }: pkgs.fetchurl { url = "https://github.com/${owner}/${repo}/archive/${rev}.tar.gz"; name = "source"; sha256 = if hash != null then hash else sha256; };
+  fetchFromGitHub = { owner, repo, rev, hash ? null, sha256 ? null, ... }: pkgs.fetchurl {
+    url = "https://github.com/${owner}/${repo}/archive/${rev}.tar.gz";
+    name = "source";
+    sha256 = if hash != null then hash else sha256;
+  };
   formats = import ./formats.nix { inherit lib pkgs; };
 }
 // builders

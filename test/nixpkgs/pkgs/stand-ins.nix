@@ -179,7 +179,10 @@ in
     shadow = standIn "shadow-4.14.6" { passthru.shellPath = "/bin/nologin"; };
     shellcheck = standIn "shellcheck-0.10.0" { };
     runtimeShell = "/bin/sh";
-    zfs = standIn "zfs-user-2.2.4" { version = "2.2.4"; passthru.latestCompatibleLinuxPackages = pkgs.linuxKernel.packages.linux_6_8; };
+    zfs = standIn "zfs-user-2.2.4" {
+      version = "2.2.4";
+      passthru.latestCompatibleLinuxPackages = pkgs.linuxKernel.packages.linux_6_8;
+    };
     zfsUnstable = pkgs.zfs;
     zfsStable = pkgs.zfs;
     nixVersions = { stable = pkgs.nix; latest = pkgs.nix; unstable = pkgs.nix; };

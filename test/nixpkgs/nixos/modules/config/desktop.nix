@@ -13,7 +13,12 @@ in
       info.enable = on;
       dev.enable = off;
       man = { enable = on; generateCaches = off; man-db.enable = on; mandoc.enable = off; };
-      nixos = { enable = on; includeAllModules = off; extraModules = opt (types.listOf types.raw) [ ]; options.warningsAreErrors = on; };
+      nixos = {
+        enable = on;
+        includeAllModules = off;
+        extraModules = opt (types.listOf types.raw) [ ];
+        options.warningsAreErrors = on;
+      };
     };
     fonts = { fontconfig.enable = on; packages = packages; enableDefaultPackages = off; };
     xdg = {
@@ -32,7 +37,12 @@ in
       git = { enable = off; config = accept; };
       less.enable = off;
       ssh = { startAgent = off; extraConfig = opt types.lines ""; knownHosts = opt (types.attrsOf types.attrs) { }; };
-      bash = { enableCompletion = on; completion.enable = on; shellAliases = opt (types.attrsOf types.str) { }; interactiveShellInit = opt types.lines ""; };
+      bash = {
+        enableCompletion = on;
+        completion.enable = on;
+        shellAliases = opt (types.attrsOf types.str) { };
+        interactiveShellInit = opt types.lines "";
+      };
       zsh = { enable = off; autosuggestions.enable = off; ohMyZsh = accept; syntaxHighlighting.enable = off; };
       fish.enable = off;
       tmux.enable = off;

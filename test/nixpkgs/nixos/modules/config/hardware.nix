@@ -17,7 +17,12 @@ in
       bluetooth.enable = off;
       bluetooth.powerOnBoot = opt types.bool true;
       pulseaudio.enable = off;
-      opengl = { enable = off; driSupport = opt types.bool true; driSupport32Bit = off; extraPackages = opt (types.listOf types.package) [ ]; };
+      opengl = {
+        enable = off;
+        driSupport = opt types.bool true;
+        driSupport32Bit = off;
+        extraPackages = opt (types.listOf types.package) [ ];
+      };
       nvidia = accept;
       sensor = accept;
       raspberry-pi = accept;

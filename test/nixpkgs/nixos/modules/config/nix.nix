@@ -3,7 +3,9 @@
 let
   inherit (lib) types;
   inherit (import ../../lib/declare.nix { inherit lib; }) opt off on accept;
-  atom = types.nullOr (types.oneOf [ types.bool types.int types.float types.str types.path types.package ]) // { description = "Nix config atom (null, bool, int, float, str, path or package)"; };
+  atom = types.nullOr (types.oneOf [ types.bool types.int types.float types.str types.path types.package ]) // {
+    description = "Nix config atom (null, bool, int, float, str, path or package)";
+  };
   strings = default: opt (types.listOf types.str) default;
 in
 {
@@ -16,7 +18,10 @@ in
     package = opt types.package null // { default = pkgs.nix; };
     channel.enable = on;
     extraOptions = opt types.lines "";
-    nixPath = opt (types.listOf types.str) [ "nixpkgs=/nix/var/nix/profiles/per-user/root/channels/nixos" "nixos-config=/etc/nixos/configuration.nix" "/nix/var/nix/profiles/per-user/root/channels" ];
+    nixPath = opt (types.listOf types.str) [
+      "nixpkgs=/nix/var/nix/profiles/per-user/root/channels/nixos" "nixos-config=/etc/nixos/configuration.nix"
+      "/nix/var/nix/profiles/per-user/root/channels"
+    ];
     registry = accept;
     checkConfig = on;
     distributedBuilds = off;

@@ -112,7 +112,13 @@ in
   config = {
     users.defaultUserShell = mkDefault pkgs.bashInteractive;
     users.users = {
-      root = { uid = 0; description = "System administrator"; home = "/root"; shell = mkDefault cfg.defaultUserShell; group = "root"; };
+      root = {
+        uid = 0;
+        description = "System administrator";
+        home = "/root";
+        shell = mkDefault cfg.defaultUserShell;
+        group = "root";
+      };
       nobody = system "nogroup" 65534;
       systemd-network = system "systemd-network" 152;
       systemd-resolve = system "systemd-resolve" 153;

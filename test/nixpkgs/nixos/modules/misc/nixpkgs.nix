@@ -21,7 +21,10 @@ let
       import ../../.. {
         inherit (cfg) config overlays;
         localSystem = if hasPlatform then cfg.buildPlatform else cfg.localSystem;
-        crossSystem = if !hasPlatform then cfg.crossSystem else if cfg.hostPlatform.system == cfg.buildPlatform.system then null else cfg.hostPlatform;
+        crossSystem =
+          if !hasPlatform then
+            cfg.crossSystem
+          else if cfg.hostPlatform.system == cfg.buildPlatform.system then null else cfg.hostPlatform;
       };
 in
 {
@@ -36,7 +39,12 @@ in
         merge = _: defs: lib.foldl' (a: def: lib.recursiveUpdate a (if lib.isFunction def.value then def.value { inherit pkgs; } else def.value)) { } defs;
       };
     };
-    overlays = opt (types.listOf (lib.mkOptionType { name = "nixpkgs-overlay"; description = "nixpkgs overlay"; check = lib.isFunction; merge = lib.mergeOneOption; })) [ ];
+    overlays = opt (types.listOf (lib.mkOptionType {
+      name = "nixpkgs-overlay";
+      description = "nixpkgs overlay";
+      check = lib.isFunction;
+      merge = lib.mergeOneOption;
+    })) [ ];
     hostPlatform = need platform // { apply = lib.systems.elaborate; };
     buildPlatform = mkOption {
       type = platform;

@@ -5,7 +5,12 @@ let
   inherit (import ../../lib/declare.nix { inherit lib; }) opt off on sub;
   ports = opt (types.listOf types.port) [ ] // { apply = ports: lib.unique (builtins.sort builtins.lessThan ports); };
   ranges = opt (types.listOf (types.attrsOf types.port)) [ ];
-  perInterface = { allowedTCPPorts = ports; allowedUDPPorts = ports; allowedTCPPortRanges = ranges; allowedUDPPortRanges = ranges; };
+  perInterface = {
+    allowedTCPPorts = ports;
+    allowedUDPPorts = ports;
+    allowedTCPPortRanges = ranges;
+    allowedUDPPortRanges = ranges;
+  };
 in
 {
   options.networking = {
@@ -22,7 +27,13 @@ in
       extraInputRules = opt types.lines "";
     };
     nftables = { enable = off; ruleset = opt types.lines ""; };
-    nat = { enable = off; externalInterface = opt (types.nullOr types.str) null; internalInterfaces = opt (types.listOf types.str) [ ]; internalIPs = opt (types.listOf types.str) [ ]; enableIPv6 = off; };
+    nat = {
+      enable = off;
+      externalInterface = opt (types.nullOr types.str) null;
+      internalInterfaces = opt (types.listOf types.str) [ ];
+      internalIPs = opt (types.listOf types.str) [ ];
+      enableIPv6 = off;
+    };
   };
   config = {
     networking.firewall.trustedInterfaces = [ "lo" ];

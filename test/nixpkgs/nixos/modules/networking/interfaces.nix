@@ -58,9 +58,17 @@ in
     fqdn = mkOption {
       readOnly = true;
       type = types.str;
-      default = if cfg.hostName != "" && cfg.domain != null then "${cfg.hostName}.${cfg.domain}" else throw "The FQDN is required but cannot be determined: networking.domain is not set.";
+      default =
+        if cfg.hostName != "" && cfg.domain != null then
+          "${cfg.hostName}.${cfg.domain}"
+        else
+          throw "The FQDN is required but cannot be determined: networking.domain is not set.";
     };
-    fqdnOrHostName = mkOption { readOnly = true; type = types.str; default = if cfg.domain == null then cfg.hostName else cfg.fqdn; };
+    fqdnOrHostName = mkOption {
+      readOnly = true;
+      type = types.str;
+      default = if cfg.domain == null then cfg.hostName else cfg.fqdn;
+    };
     nameservers = strings;
     search = strings;
     useDHCP = on;
@@ -82,11 +90,26 @@ in
     hostFiles = opt (types.listOf types.path) [ ];
     enableIPv6 = on;
     tempAddresses = opt types.str "default";
-    dhcpcd = { enable = on; persistent = off; denyInterfaces = strings; allowInterfaces = maybe (types.listOf types.str); extraConfig = opt types.lines ""; wait = opt types.str "any"; };
+    dhcpcd = {
+      enable = on;
+      persistent = off;
+      denyInterfaces = strings;
+      allowInterfaces = maybe (types.listOf types.str);
+      extraConfig = opt types.lines "";
+      wait = opt types.str "any";
+    };
     networkmanager = { enable = off; unmanaged = strings; dns = opt types.str "default"; wifi = accept; };
-    wireless = { enable = off; interfaces = strings; networks = opt (types.attrsOf types.attrs) { }; userControlled.enable = off; environmentFile = maybe types.path; };
+    wireless = {
+      enable = off;
+      interfaces = strings;
+      networks = opt (types.attrsOf types.attrs) { };
+      userControlled.enable = off;
+      environmentFile = maybe types.path;
+    };
     usePredictableInterfaceNames = on;
-    timeServers = opt (types.listOf types.str) [ "0.nixos.pool.ntp.org" "1.nixos.pool.ntp.org" "2.nixos.pool.ntp.org" "3.nixos.pool.ntp.org" ];
+    timeServers = opt (types.listOf types.str) [
+      "0.nixos.pool.ntp.org" "1.nixos.pool.ntp.org" "2.nixos.pool.ntp.org" "3.nixos.pool.ntp.org"
+    ];
     localCommands = opt types.lines "";
     resolvconf = accept;
     proxy = accept;

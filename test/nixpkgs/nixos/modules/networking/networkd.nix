@@ -35,8 +35,21 @@ let
     bridgeConfig = "Bridge";
     lldpConfig = "LLDP";
   };
-  sectionOrder = [ "dhcpV4Config" "dhcpV6Config" "dhcpPrefixDelegationConfig" "ipv6AcceptRAConfig" "dhcpServerConfig" "ipv6SendRAConfig" "bridgeConfig" "lldpConfig" ];
-  joins = [ [ "bridge" "Bridge" ] [ "bond" "Bond" ] [ "vrf" "VRF" ] [ "vlan" "VLAN" ] [ "macvlan" "MACVLAN" ] [ "macvtap" "MACVTAP" ] [ "vxlan" "VXLAN" ] [ "tunnel" "Tunnel" ] [ "xfrm" "Xfrm" ] ];
+  sectionOrder = [
+    "dhcpV4Config" "dhcpV6Config" "dhcpPrefixDelegationConfig" "ipv6AcceptRAConfig" "dhcpServerConfig" "ipv6SendRAConfig"
+    "bridgeConfig" "lldpConfig"
+  ];
+  joins = [
+    [ "bridge" "Bridge" ]
+    [ "bond" "Bond" ]
+    [ "vrf" "VRF" ]
+    [ "vlan" "VLAN" ]
+    [ "macvlan" "MACVLAN" ]
+    [ "macvtap" "MACVTAP" ]
+    [ "vxlan" "VXLAN" ]
+    [ "tunnel" "Tunnel" ]
+    [ "xfrm" "Xfrm" ]
+  ];
 
   network =
     { config, ... }:
@@ -85,7 +98,9 @@ let
     + lib.concatMapStrings (r: block "RoutingPolicyRule" r.routingPolicyRuleConfig "") n.routingPolicyRules
     + lib.concatMapStrings (r: block "Route" r.routeConfig "") n.routes
     + lib.concatMapStrings (s: block networkSections.${s} n.${s} "") (builtins.filter (s: s != "bridgeConfig" && s != "lldpConfig" && s != "dhcpServerConfig" && s != "ipv6SendRAConfig") sectionOrder)
-    + lib.concatMapStrings (s: block networkSections.${s} n.${s} "") [ "dhcpServerConfig" "ipv6SendRAConfig" "bridgeConfig" "lldpConfig" ]
+    + lib.concatMapStrings (s: block networkSections.${s} n.${s} "") [
+      "dhcpServerConfig" "ipv6SendRAConfig" "bridgeConfig" "lldpConfig"
+    ]
     + lib.concatMapStrings (p: block "IPv6Prefix" p.ipv6PrefixConfig "") n.ipv6Prefixes
     + lib.concatMapStrings (l: block "DHCPServerStaticLease" l.dhcpServerStaticLeaseConfig "") n.dhcpServerStaticLeases
     + n.extraConfig;
@@ -102,7 +117,10 @@ let
     [ "bondConfig" "Bond" ]
     [ "vrfConfig" "VRF" ]
   ];
-  netdev.options = common // { netdevConfig = section; wireguardPeers = sections "wireguardPeerConfig"; } // builtins.listToAttrs (map (s: lib.nameValuePair (builtins.head s) section) netdevSections);
+  netdev.options = common // {
+    netdevConfig = section;
+    wireguardPeers = sections "wireguardPeerConfig";
+  } // builtins.listToAttrs (map (s: lib.nameValuePair (builtins.head s) section) netdevSections);
   renderNetdev =
     d:
     block "Match" d.matchConfig ""

@@ -36,7 +36,9 @@ let
   ];
 
   member = key: name: i: onNetwork i { DHCP = lib.mkForce "no"; networkConfig.${key} = name; };
-  bridge = name: b: mkMerge ([ { netdevs."40-${name}".netdevConfig = { Name = name; Kind = "bridge"; }; } ] ++ map (member "Bridge" name) b.interfaces);
+  bridge = name: b: mkMerge ([
+    { netdevs."40-${name}".netdevConfig = { Name = name; Kind = "bridge"; }; }
+  ] ++ map (member "Bridge" name) b.interfaces);
   bond =
     name: b:
     mkMerge (
@@ -44,7 +46,12 @@ let
         {
           netdevs."40-${name}" = {
             netdevConfig = { Name = name; Kind = "bond"; };
-            bondConfig = lib.mapAttrs' (n: v: lib.nameValuePair ({ mode = "Mode"; miimon = "MIIMonitorSec"; lacp_rate = "LACPTransmitRate"; xmit_hash_policy = "TransmitHashPolicy"; }.${n} or n) (if n == "miimon" then "${v}ms" else v)) b.driverOptions;
+            bondConfig = lib.mapAttrs' (n: v: lib.nameValuePair ({
+              mode = "Mode";
+              miimon = "MIIMonitorSec";
+              lacp_rate = "LACPTransmitRate";
+              xmit_hash_policy = "TransmitHashPolicy";
+            }.${n} or n) (if n == "miimon" then "${v}ms" else v)) b.driverOptions;
           };
         }
       ]
@@ -55,7 +62,12 @@ let
     (onNetwork v.interface { vlan = [ name ]; })
   ];
   macvlan = name: m: mkMerge [
-    { netdevs."40-${name}" = { netdevConfig = { Name = name; Kind = "macvlan"; }; macvlanConfig = optionalAttrs (m.mode != null) { Mode = m.mode; }; }; }
+    {
+      netdevs."40-${name}" = {
+        netdevConfig = { Name = name; Kind = "macvlan"; };
+        macvlanConfig = optionalAttrs (m.mode != null) { Mode = m.mode; };
+      };
+    }
     (onNetwork m.interface { macvlan = [ name ]; })
   ];
 

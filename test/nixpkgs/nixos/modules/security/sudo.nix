@@ -25,9 +25,18 @@ let
 in
 {
   options.security = {
-    sudo = like on // { keepTerminfo = on; defaultOptions = opt (types.listOf types.str) [ "SETENV" ]; package = opt types.package null // { default = pkgs.sudo; }; };
+    sudo = like on // {
+      keepTerminfo = on;
+      defaultOptions = opt (types.listOf types.str) [ "SETENV" ];
+      package = opt types.package null // { default = pkgs.sudo; };
+    };
     sudo-rs = like off;
-    doas = { enable = off; wheelNeedsPassword = on; extraRules = opt (types.listOf types.attrs) [ ]; extraConfig = opt types.lines ""; };
+    doas = {
+      enable = off;
+      wheelNeedsPassword = on;
+      extraRules = opt (types.listOf types.attrs) [ ];
+      extraConfig = opt types.lines "";
+    };
     polkit = { enable = off; extraConfig = opt types.lines ""; };
     rtkit.enable = off;
     apparmor.enable = off;

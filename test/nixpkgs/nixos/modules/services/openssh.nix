@@ -39,7 +39,9 @@ in
     settings = opt (types.submodule {
       freeformType = types.attrsOf atom;
       options = {
-        PermitRootLogin = opt (types.enum [ "yes" "without-password" "prohibit-password" "forced-commands-only" "no" ]) "prohibit-password";
+        PermitRootLogin = opt (types.enum [
+          "yes" "without-password" "prohibit-password" "forced-commands-only" "no"
+        ]) "prohibit-password";
         PasswordAuthentication = on;
         KbdInteractiveAuthentication = on;
         LogLevel = opt (types.enum [ "QUIET" "FATAL" "ERROR" "INFO" "VERBOSE" "DEBUG" "DEBUG1" "DEBUG2" "DEBUG3" ]) "INFO";

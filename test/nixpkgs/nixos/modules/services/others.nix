@@ -47,7 +47,13 @@ in
     qemuGuest.enable = off;
     spice-vdagentd.enable = off;
     openiscsi = { enable = off; name = maybe types.str; };
-    xserver = { enable = off; xkb = { layout = opt types.str "us"; variant = opt types.str ""; options = opt types.str "terminate:ctrl_alt_bksp"; }; displayManager = accept; desktopManager = accept; videoDrivers = opt (types.listOf types.str) [ "modesetting" "fbdev" ]; };
+    xserver = {
+      enable = off;
+      xkb = { layout = opt types.str "us"; variant = opt types.str ""; options = opt types.str "terminate:ctrl_alt_bksp"; };
+      displayManager = accept;
+      desktopManager = accept;
+      videoDrivers = opt (types.listOf types.str) [ "modesetting" "fbdev" ];
+    };
     printing.enable = off;
     pipewire = accept;
     prometheus = accept;

@@ -14,7 +14,11 @@ let
   on' = fs: cfg.supportedFilesystems.${fs} or false;
 
   # Drivers every initrd gets: the list of nixpkgs 24.05, so that what a mini system carries is the same on both.
-  always = [ "ahci" "sata_nv" "sata_via" "sata_sis" "sata_uli" "ata_piix" "pata_marvell" "nvme" "sd_mod" "sr_mod" "mmc_block" "uhci_hcd" "ehci_hcd" "ehci_pci" "ohci_hcd" "ohci_pci" "xhci_hcd" "xhci_pci" "usbhid" "hid_generic" "hid_lenovo" "hid_apple" "hid_roccat" "hid_logitech_hidpp" "hid_logitech_dj" "hid_microsoft" "hid_cherry" "hid_corsair" ];
+  always = [
+    "ahci" "sata_nv" "sata_via" "sata_sis" "sata_uli" "ata_piix" "pata_marvell" "nvme" "sd_mod" "sr_mod" "mmc_block" "uhci_hcd"
+    "ehci_hcd" "ehci_pci" "ohci_hcd" "ohci_pci" "xhci_hcd" "xhci_pci" "usbhid" "hid_generic" "hid_lenovo" "hid_apple" "hid_roccat"
+    "hid_logitech_hidpp" "hid_logitech_dj" "hid_microsoft" "hid_cherry" "hid_corsair"
+  ];
   onX86 = [ "pcips2" "atkbd" "i8042" "rtc_cmos" ];
   forFileSystem = {
     btrfs = [ "crc32c" "xxhash_generic" "blake2b_generic" "sha256_generic" ];
@@ -27,7 +31,13 @@ in
 {
   options.boot.initrd = {
     enable = on;
-    systemd = { enable = off; emergencyAccess = opt types.anything false; services = accept; network = accept; storePaths = opt types.anything [ ]; };
+    systemd = {
+      enable = off;
+      emergencyAccess = opt types.anything false;
+      services = accept;
+      network = accept;
+      storePaths = opt types.anything [ ];
+    };
     availableKernelModules = strings;
     kernelModules = strings;
     includeDefaultModules = on;
@@ -61,7 +71,9 @@ in
       };
     };
     luks = {
-      cryptoModules = opt (types.listOf types.str) [ "aes" "aes_generic" "blowfish" "twofish" "serpent" "cbc" "xts" "lrw" "sha1" "sha256" "sha512" "af_alg" "algif_skcipher" ];
+      cryptoModules = opt (types.listOf types.str) [
+        "aes" "aes_generic" "blowfish" "twofish" "serpent" "cbc" "xts" "lrw" "sha1" "sha256" "sha512" "af_alg" "algif_skcipher"
+      ];
       forceLuksSupportInInitrd = off // { internal = true; };
       mitigateDMAAttacks = on;
       reusePassphrases = on;

@@ -45,7 +45,10 @@ in
       supportedFilesystems = mkOption { type = switches; default = { }; };
       swraid = { enable = off; mdadmConf = opt types.lines ""; };
       zfs = {
-        enabled = opt types.bool false // { readOnly = true; default = cfg.supportedFilesystems.zfs or false || cfg.initrd.supportedFilesystems.zfs or false; };
+        enabled = opt types.bool false // {
+          readOnly = true;
+          default = cfg.supportedFilesystems.zfs or false || cfg.initrd.supportedFilesystems.zfs or false;
+        };
         package = opt types.package null // { default = pkgs.zfs; };
         modulePackage = opt types.package null // { default = cfg.kernelPackages.zfs; internal = true; };
         allowHibernation = off;

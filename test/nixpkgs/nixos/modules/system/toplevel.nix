@@ -30,12 +30,18 @@ let
       );
       inherit (config.networking) hostName hostId;
       inherit (config.boot) kernelParams kernelModules blacklistedKernelModules;
-      initrd = { inherit (config.boot.initrd) availableKernelModules kernelModules; luks = builtins.mapAttrs (_: l: toString l.device) config.boot.initrd.luks.devices; };
+      initrd = {
+        inherit (config.boot.initrd) availableKernelModules kernelModules;
+        luks = builtins.mapAttrs (_: l: toString l.device) config.boot.initrd.luks.devices;
+      };
       fileSystems = builtins.mapAttrs (_: fs: { inherit (fs) device fsType options; }) config.fileSystems;
       swap = map (s: s.device) config.swapDevices;
       services = builtins.mapAttrs (_: s: { inherit (s) script wantedBy serviceConfig; }) config.systemd.services;
       firewall = { inherit (config.networking.firewall) enable allowedTCPPorts allowedUDPPorts; };
-      users = builtins.mapAttrs (_: u: { inherit (u) uid group home extraGroups; keys = u.openssh.authorizedKeys.keys; }) config.users.users;
+      users = builtins.mapAttrs (_: u: {
+        inherit (u) uid group home extraGroups;
+        keys = u.openssh.authorizedKeys.keys;
+      }) config.users.users;
       stateVersion = config.system.stateVersion;
       configurationRevision = config.system.configurationRevision;
     }
@@ -46,7 +52,9 @@ in
     build = opt (types.submoduleWith {
       modules = [ { freeformType = types.lazyAttrsOf (types.uniq types.unspecified); } ];
     }) { };
-    name = opt types.str null // { default = if config.networking.hostName == "" then "unnamed" else config.networking.hostName; };
+    name = opt types.str null // {
+      default = if config.networking.hostName == "" then "unnamed" else config.networking.hostName;
+    };
     extraDependencies = opt (types.listOf types.path) [ ];
     extraSystemBuilderCmds = opt types.lines "";
     checks = opt (types.listOf types.package) [ ];

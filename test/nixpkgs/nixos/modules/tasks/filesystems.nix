@@ -14,7 +14,9 @@ let
         label = maybe nonEmpty;
         mountPoint = need nonEmpty;
         fsType = opt nonEmpty "auto";
-        options = opt (types.listOf types.str) [ "defaults" ] // { type = types.addCheck (types.listOf types.str) (l: l != [ ]); };
+        options = opt (types.listOf types.str) [ "defaults" ] // {
+          type = types.addCheck (types.listOf types.str) (l: l != [ ]);
+        };
         depends = opt (types.listOf nonEmpty) [ ];
         neededForBoot = off;
         noCheck = off;
@@ -73,7 +75,11 @@ in
       dmeventd.enable = off;
     };
     services.fstrim = { enable = off; interval = opt types.str "weekly"; };
-    services.btrfs.autoScrub = { enable = off; interval = opt types.str "monthly"; fileSystems = opt (types.listOf types.str) [ ]; };
+    services.btrfs.autoScrub = {
+      enable = off;
+      interval = opt types.str "monthly";
+      fileSystems = opt (types.listOf types.str) [ ];
+    };
     services.smartd.enable = off;
   };
   config = {

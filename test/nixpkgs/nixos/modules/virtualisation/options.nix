@@ -10,7 +10,10 @@ in
     podman = { enable = off; dockerCompat = off; defaultNetwork = accept; };
     libvirtd = { enable = off; qemu = accept; };
     containerd.enable = off;
-    oci-containers = { backend = opt (types.enum [ "podman" "docker" ]) "podman"; containers = opt (types.attrsOf types.attrs) { }; };
+    oci-containers = {
+      backend = opt (types.enum [ "podman" "docker" ]) "podman";
+      containers = opt (types.attrsOf types.attrs) { };
+    };
     lxc.enable = off;
     hypervGuest.enable = off;
     vmware.guest.enable = off;

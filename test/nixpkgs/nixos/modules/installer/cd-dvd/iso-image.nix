@@ -8,7 +8,10 @@ let
 in
 {
   options.isoImage = {
-    isoName = mkOption { type = types.str; default = "${cfg.isoBaseName}-${config.system.nixos.label}-${pkgs.stdenv.hostPlatform.system}.iso"; };
+    isoName = mkOption {
+      type = types.str;
+      default = "${cfg.isoBaseName}-${config.system.nixos.label}-${pkgs.stdenv.hostPlatform.system}.iso";
+    };
     isoBaseName = opt types.str config.system.nixos.distroId;
     volumeID = opt types.str "nixos-${config.system.nixos.release}-${pkgs.stdenv.hostPlatform.linuxArch}";
     compressImage = off;
@@ -41,7 +44,12 @@ in
       "/iso" = { device = "/dev/root"; neededForBoot = true; noCheck = true; };
       "/nix/.ro-store" = { fsType = "squashfs"; device = "/iso/nix-store.squashfs"; options = [ "loop" ]; neededForBoot = true; };
       "/nix/.rw-store" = { fsType = "tmpfs"; options = [ "mode=0755" ]; neededForBoot = true; device = "none"; };
-      "/nix/store" = { fsType = "overlay"; device = "overlay"; options = [ "lowerdir=/nix/.ro-store" "upperdir=/nix/.rw-store/store" "workdir=/nix/.rw-store/work" ]; depends = [ "/nix/.ro-store" "/nix/.rw-store/store" "/nix/.rw-store/work" ]; };
+      "/nix/store" = {
+        fsType = "overlay";
+        device = "overlay";
+        options = [ "lowerdir=/nix/.ro-store" "upperdir=/nix/.rw-store/store" "workdir=/nix/.rw-store/work" ];
+        depends = [ "/nix/.ro-store" "/nix/.rw-store/store" "/nix/.rw-store/work" ];
+      };
     };
     assertions = [
       {

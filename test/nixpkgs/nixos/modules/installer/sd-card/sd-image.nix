@@ -21,7 +21,11 @@ in
   };
   config = {
     fileSystems."/" = { device = "/dev/disk/by-label/${cfg.rootVolumeLabel}"; fsType = "ext4"; };
-    fileSystems."/boot/firmware" = { device = "/dev/disk/by-label/${cfg.firmwarePartitionName}"; fsType = "vfat"; options = [ "nofail" "noauto" ]; };
+    fileSystems."/boot/firmware" = {
+      device = "/dev/disk/by-label/${cfg.firmwarePartitionName}";
+      fsType = "vfat";
+      options = [ "nofail" "noauto" ];
+    };
     sdImage.storePaths = [ config.system.build.toplevel ];
     system.build.sdImage = pkgs.writeText cfg.imageName (
       "a stand-in for an SD card image, from the test miniature of nixpkgs\nlabel: ${cfg.rootVolumeLabel}\n"
