@@ -59,6 +59,9 @@ let
     in
     if r.why == null then
       entry path r.value
+    else if report && r.throws then
+      # a wrong type, or a throw of the owner's: that is an error of the host, with its own message
+      builtins.deepSeq v v
     else if report then
       loss boots path r.why
     else

@@ -30,7 +30,7 @@ let
       [ ];
 in
 {
-  # read v = { value, why }: the value as data, or null and why it is none. A value that throws is no data either;
+  # read v = { value, why, throws }: the value as data, or null and why it is none. A value that throws is no data either;
   # what tryEval cannot catch (a missing attribute) still fails the host, with its own message.
   read =
     v:
@@ -47,16 +47,19 @@ in
       {
         value = null;
         why = "it cannot be evaluated";
+        throws = true;
       }
     else if kinds.value != [ ] then
       {
         value = null;
         why = "it holds ${concatStringsSep ", " (lib.unique kinds.value)}";
+        throws = false;
       }
     else
       {
         value = whole.value;
         why = null;
+        throws = false;
       };
 
   # text v: a string that never carries store context and never copies a path into the store.
