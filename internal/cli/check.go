@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -90,28 +91,27 @@ func (l *loaded) problemsOf(names []string) ([]hive.Problem, error) {
 	}), nil
 }
 
-// printProblems shows problems grouped by host, each with its way out.
+// printProblems shows problems and how many there are.
 func (h *house) printProblems(problems []hive.Problem, hosts int) error {
+	text := fmt.Sprintf("%s: nothing is wrong\n", plural(hosts, "host"))
+	if len(problems) > 0 {
+		text = problemsText(problems) + fmt.Sprintf("%s: %s\n", plural(hosts, "host"), hive.Count(problems))
+	}
+	return h.ui.Text(text)
+}
+
+// problemsText groups problems by host, each with its way out.
+func problemsText(problems []hive.Problem) string {
 	var b strings.Builder
 	last := "\x00"
 	for _, p := range problems {
 		if p.Host != last {
 			last = p.Host
-			title := p.Host
-			if title == "" {
-				title = "the hive"
-			}
-			fmt.Fprintf(&b, "%s\n", title)
+			fmt.Fprintf(&b, "%s\n", cmp.Or(p.Host, "the hive"))
 		}
 		b.WriteString(problemText(p))
 	}
-	counts := hive.Count(problems)
-	if len(problems) == 0 {
-		fmt.Fprintf(&b, "%s: nothing is wrong\n", plural(hosts, "host"))
-	} else {
-		fmt.Fprintf(&b, "%s: %s\n", plural(hosts, "host"), counts)
-	}
-	return h.ui.Text(b.String())
+	return b.String()
 }
 
 func problemText(p hive.Problem) string {

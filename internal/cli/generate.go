@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -116,11 +117,8 @@ func (h *house) stopAtErrors(l *loaded, o generateOptions) error {
 			blocking = 1
 		}
 	}
-	for _, p := range l.problems {
-		if p.Severity == hive.Error {
-			h.ui.Note(strings.TrimRight(p.Host+"\n"+problemText(p), "\n"))
-		}
-	}
+	errs := slices.DeleteFunc(slices.Clone(l.problems), func(p hive.Problem) bool { return p.Severity != hive.Error })
+	h.ui.Note(strings.TrimRight(problemsText(errs), "\n"))
 	if blocking <= 0 {
 		return nil
 	}

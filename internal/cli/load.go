@@ -140,7 +140,7 @@ func parseBytes(s string) (int64, error) {
 func cacheDir() (string, error) {
 	dir, err := os.UserCacheDir()
 	if err != nil {
-		return "", fmt.Errorf("find the cache folder: %w", err)
+		return "", &refusal{fmt.Errorf("find the cache folder: %w", err), "set HOME, or XDG_CACHE_HOME to an absolute path", codeFailed}
 	}
 	return filepath.Join(dir, "nixos-staged-hive"), nil
 }

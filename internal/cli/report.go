@@ -3,11 +3,14 @@ package cli
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"strings"
+	"syscall"
 
 	"nixos-staged-hive/internal/colmena"
 	"nixos-staged-hive/internal/generate"
 	"nixos-staged-hive/internal/hive"
+	"nixos-staged-hive/internal/nix"
 	"nixos-staged-hive/internal/run"
 	"nixos-staged-hive/internal/ui"
 )
@@ -57,8 +60,8 @@ func hintsOf(err error) []string {
 		hints = append(hints, hinted.Hint())
 	}
 	var missing *run.MissingError
-	if errors.As(err, &missing) && missing.Hint != "" {
-		hints = append(hints, missing.Hint)
+	if errors.As(err, &missing) {
+		hints = append(hints, missingHint(missing)...)
 	}
 	var edited *generate.HandEditedError
 	if errors.As(err, &edited) {
@@ -81,7 +84,32 @@ func hintsOf(err error) []string {
 	if errors.As(err, &wrong) || isUnknownCommand(err) {
 		hints = append(hints, "`nixos-staged-hive --help` lists commands and flags")
 	}
+	if len(hints) == 0 {
+		hints = systemHints(err)
+	}
 	return hints
+}
+
+// missingHint tells how to get a program, if that is known.
+func missingHint(m *run.MissingError) []string {
+	switch {
+	case m.Hint != "":
+		return []string{m.Hint}
+	case strings.HasPrefix(m.Program, "nix"):
+		return []string{nix.Install}
+	}
+	return nil
+}
+
+// systemHints are about what the system refused, where nobody below knew better.
+func systemHints(err error) []string {
+	switch {
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
+		return []string{"this user may not do that, or the file system is read-only: change the rights of the folder, or work on a copy"}
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return []string{"the disk is full: make room and run it again"}
+	}
+	return nil
 }
 
 func codeOf(err error) int {

@@ -119,6 +119,8 @@ func advice() []struct{ part, hint string } {
 		{"undefined variable", "the name is not known here: is it in the function's arguments, `{ config, lib, pkgs, ... }:`?"},
 		{"attribute '", "the set has no such attribute: check its spelling, and whether this NixOS version has it"},
 		{"was not found in the Nix search path", "only <nixpkgs> is known, as the pinned one; import other sources by path or by fetchTarball with sha256"},
+		{"Expected a module, but found", "a definition is an attribute set, or a function to one: `{ config, lib, pkgs, ... }: { }`"},
+		{"Permission denied", "you may not read this file: its rights decide (ls -l), and those of the folders above it"},
 		{"No such file or directory", "the file is not there: check the path of the import"},
 		{"does not exist", "the file is not there: check the path of the import"},
 		{"unable to download", "the definition fetches something and the network does not answer; pin it with sha256 to fetch it once"},

@@ -15,7 +15,7 @@ func asMissing(err error) (*run.MissingError, bool) {
 	if !errors.As(err, &missing) {
 		return nil, false
 	}
-	return &run.MissingError{Program: missing.Program, Hint: hint}, true
+	return &run.MissingError{Program: missing.Program, Hint: Install}, true
 }
 
 // ansi matches colour codes: Nix writes them into traces even when nobody looks at a terminal.

@@ -37,8 +37,8 @@ type Evaluation struct {
 	Evaluated func(file string)
 }
 
-// hint tells how to get the nix programs.
-const hint = "install Nix: `apt-get install nix-bin`, your distribution's package, or see nixos.org/download"
+// Install tells how to get the nix programs.
+const Install = "install Nix: `apt-get install nix-bin`, your distribution's package, or see nixos.org/download"
 
 // Evaluate runs e and returns the JSON it printed.
 //
