@@ -147,7 +147,12 @@ let
             name = opt types.str name;
             label = opt types.str (labelOf parent name);
             type = opt types.str "8300";
-            device = opt types.str (if parent.type == "mdadm" then "/dev/disk/by-id/md-name-any:${parent.name}-part${toString (placeOf name partitions)}" else "/dev/disk/by-partlabel/${config.label}");
+            device = opt types.str (
+              if parent.type == "mdadm" then
+                "/dev/disk/by-id/md-name-any:${parent.name}-part${toString (placeOf name partitions)}"
+              else
+                "/dev/disk/by-partlabel/${config.label}"
+            );
             size = opt (types.either (types.enum [ "100%" ]) (types.strMatching "[0-9]+[KMGTP%]?")) "0";
             start = opt types.str "0";
             end = opt types.str (if config.size == "100%" then "-0" else "+${config.size}");

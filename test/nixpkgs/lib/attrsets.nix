@@ -114,7 +114,6 @@ in
       "<root attribute path>"
     else
       lib.concatMapStringsSep "." lib.strings.escapeNixIdentifier path;
-  mergeAttrsWithFunc = f: a: b: builtins.zipAttrsWith (_: vs: if builtins.length vs == 1 then builtins.head vs else f (builtins.head vs) (lib.last vs)) [ a b ];
   unionOfDisjoint =
     a: b:
     let

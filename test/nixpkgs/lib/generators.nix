@@ -87,7 +87,10 @@ in
               esc = builtins.replaceStrings [ "\${" "''" ] [ "''\${" "'''" ];
             in
             if multiline && builtins.length lines > 1 then
-              "''" + join + pad + lib.concatMapStringsSep (join + pad) esc (lib.init lines) + (if lib.last lines == "" then join + close else join + pad + esc (lib.last lines)) + "''"
+              "''${join}${pad}"
+              + lib.concatMapStringsSep (join + pad) esc (lib.init lines)
+              + (if lib.last lines == "" then join + close else join + pad + esc (lib.last lines))
+              + "''"
             else
               "\"" + lib.escape [ "\"" "\\" ] (builtins.replaceStrings [ "\${" "\n" ] [ "\\\${" "\\n" ] v) + "\"";
         in
@@ -110,7 +113,10 @@ in
         else if v == { } then
           "{ }"
         else
-          "{" + join + lib.concatStringsSep join (lib.mapAttrsToList (n: e: "${pad}${lib.strings.escapeNixIdentifier n} = ${go inner e};") v) + join + close + "}";
+          let
+            assignment = n: e: "${pad}${lib.strings.escapeNixIdentifier n} = ${go inner e};";
+          in
+          "{" + join + lib.concatStringsSep join (lib.mapAttrsToList assignment v) + join + close + "}";
     in
     go indent;
   mkLuaInline = expr: { _type = "lua-inline"; inherit expr; };

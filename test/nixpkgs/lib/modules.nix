@@ -31,7 +31,7 @@ let
     else if elem (module._type or "") [ "if" "override" "merge" "order" ] then
       unify file key { config = module; }
     else if structured && extra != [ ] then
-      throw "Module `${key}' has an unsupported attribute `${head extra}'. This is caused by introducing a top-level `config' or `options' attribute. Add configuration attributes immediately on the top level instead, or move all of them (namely: ${toString extra}) into the explicit `config' attribute."
+      throw "Module `${key}' has an unsupported attribute `${head extra}'. Beside `config' or `options' it belongs into `config' (namely: ${toString extra})."
     else
       {
         file = toString (fileOf module file);
@@ -72,7 +72,7 @@ let
       else
         throw "Could not load a value as a module, because it is of type ${lib.strings.escapeNixString m._type}${lib.optionalString (fallbackKey != parentFile) ", in file ${toString parentFile}"}."
     else if isList m then
-      throw "Module imports can't be nested lists. Perhaps you meant to remove one level of lists? Definitions: ${lib.options.showDefs [ { file = parentFile; value = m; } ]}"
+      throw "Module imports can't be nested lists. Definitions: ${lib.options.showDefs [ { file = parentFile; value = m; } ]}"
     else
       let
         file = toString m;
@@ -539,7 +539,7 @@ in
               let
                 opt = lib.getAttrFromPath path options;
               in
-              lib.optionalString (lib.getAttrFromPath path config != "_mkMergedOptionModule") "The option `${showOption path}' defined in ${lib.showFiles opt.files} has been changed to `${showOption to}' that has a different type. Please read `${showOption to}' documentation and update your configuration accordingly."
+              lib.optionalString (lib.getAttrFromPath path config != "_mkMergedOptionModule") "The option `${showOption path}' defined in ${lib.showFiles opt.files} has been changed to `${showOption to}' that has a different type."
             ) from
           );
         }

@@ -152,5 +152,11 @@ in
     drvPath = x.name;
     outPath = x.name;
     name = x.name;
-  } else if builtins.isAttrs x then builtins.mapAttrs (_: lib.scrubOptionValue) (removeAttrs x [ "_args" ]) else if builtins.isList x then map lib.scrubOptionValue x else x;
+  }
+  else if builtins.isAttrs x then
+    builtins.mapAttrs (_: lib.scrubOptionValue) (removeAttrs x [ "_args" ])
+  else if builtins.isList x then
+    map lib.scrubOptionValue x
+  else
+    x;
 }

@@ -25,7 +25,9 @@ let
     }:
     {
       _type = "option-type";
-      inherit name description descriptionClass check merge emptyValue getSubOptions getSubModules substSubModules typeMerge nestedTypes deprecationMessage;
+      inherit name description descriptionClass deprecationMessage;
+      inherit check merge emptyValue typeMerge nestedTypes;
+      inherit getSubOptions getSubModules substSubModules;
       inherit functor;
     };
 
@@ -214,10 +216,13 @@ rec {
   };
   str = plain "str" "string" isString;
   nonEmptyStr = plain "nonEmptyStr" "non-empty string" (x: isString x && builtins.match "[ \t\n]*" x == null);
-  singleLineStr = plain "singleLineStr" "(optionally newline-terminated) single-line string" (x: isString x && builtins.match "[^\n\r]*\n?" x != null) // {
+  singleLineStr = plain "singleLineStr" "(optionally newline-terminated) single-line string" (
+    x: isString x && builtins.match "[^\n\r]*\n?" x != null
+  ) // {
     merge = loc: defs: lib.removeSuffix "\n" (mergeEqualOption loc defs);
   };
-  strMatching = pattern: plain "strMatching ${lib.strings.escapeNixString pattern}" "string matching the pattern ${pattern}" (x: isString x && builtins.match pattern x != null);
+  strMatching = pattern:
+    plain "strMatching ${lib.strings.escapeNixString pattern}" "string matching the pattern ${pattern}" (x: isString x && builtins.match pattern x != null);
   lines = separated "\n" "lines" "strings concatenated with \"\\n\"";
   commas = separated "," "commas" "strings concatenated with \",\"";
   envVar = separated ":" "envVar" "strings concatenated with \":\"";

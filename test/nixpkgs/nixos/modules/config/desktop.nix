@@ -77,5 +77,8 @@ in
     qt = accept;
     gtk = accept;
   };
-  config.environment.systemPackages = config.environment.defaultPackages ++ [ pkgs.coreutils pkgs.bashInteractive ] ++ lib.optional config.programs.git.enable pkgs.git;
+  config.environment.systemPackages =
+    config.environment.defaultPackages
+    ++ [ pkgs.coreutils pkgs.bashInteractive ]
+    ++ lib.optional config.programs.git.enable pkgs.git;
 }

@@ -4,6 +4,7 @@ let
   inherit (lib) types;
   inherit (import ../../lib/declare.nix { inherit lib; }) opt off on accept;
   locales = config.i18n;
+  word = types.addCheck types.str (s: builtins.match "[^ ]*" s != null) // { description = "string without spaces"; };
 in
 {
   options = {
@@ -30,7 +31,7 @@ in
       colors = opt (types.listOf (types.strMatching "[[:xdigit:]]{6}")) [ ];
     };
     time = {
-      timeZone = opt (types.nullOr (types.addCheck types.str (s: builtins.match "[^ ]*" s != null) // { description = "string without spaces"; })) null;
+      timeZone = opt (types.nullOr word) null;
       hardwareClockInLocalTime = off;
     };
     location = accept;

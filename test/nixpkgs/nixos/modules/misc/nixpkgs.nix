@@ -36,7 +36,12 @@ in
         name = "nixpkgs-config";
         description = "nixpkgs config";
         check = x: builtins.isAttrs x || lib.isFunction x;
-        merge = _: defs: lib.foldl' (a: def: lib.recursiveUpdate a (if lib.isFunction def.value then def.value { inherit pkgs; } else def.value)) { } defs;
+        merge =
+          _: defs:
+          let
+            read = v: if lib.isFunction v then v { inherit pkgs; } else v;
+          in
+          lib.foldl' (a: def: lib.recursiveUpdate a (read def.value)) { } defs;
       };
     };
     overlays = opt (types.listOf (lib.mkOptionType {

@@ -24,21 +24,18 @@ let
     extraConfig = text;
   };
 
-  # Sections of a .network file that are plain sets, and those that come in lists.
-  networkSections = {
-    dhcpV4Config = "DHCPv4";
-    dhcpV6Config = "DHCPv6";
-    dhcpPrefixDelegationConfig = "DHCPPrefixDelegation";
-    ipv6AcceptRAConfig = "IPv6AcceptRA";
-    dhcpServerConfig = "DHCPServer";
-    ipv6SendRAConfig = "IPv6SendRA";
-    bridgeConfig = "Bridge";
-    lldpConfig = "LLDP";
-  };
-  sectionOrder = [
-    "dhcpV4Config" "dhcpV6Config" "dhcpPrefixDelegationConfig" "ipv6AcceptRAConfig" "dhcpServerConfig" "ipv6SendRAConfig"
-    "bridgeConfig" "lldpConfig"
+  # Sections of a .network file that are plain sets, in the order in which they are written.
+  plainSections = [
+    [ "dhcpV4Config" "DHCPv4" ]
+    [ "dhcpV6Config" "DHCPv6" ]
+    [ "dhcpPrefixDelegationConfig" "DHCPPrefixDelegation" ]
+    [ "ipv6AcceptRAConfig" "IPv6AcceptRA" ]
+    [ "dhcpServerConfig" "DHCPServer" ]
+    [ "ipv6SendRAConfig" "IPv6SendRA" ]
+    [ "bridgeConfig" "Bridge" ]
+    [ "lldpConfig" "LLDP" ]
   ];
+  # Lists of names and the key that each name gets in [Network].
   joins = [
     [ "bridge" "Bridge" ]
     [ "bond" "Bond" ]
@@ -56,8 +53,10 @@ let
     {
       options =
         common
-        // builtins.mapAttrs (_: _: section) networkSections
-        // builtins.listToAttrs (map (j: lib.nameValuePair (builtins.head j) strings) joins)
+        // builtins.listToAttrs (
+          map (s: lib.nameValuePair (builtins.head s) section) plainSections
+          ++ map (j: lib.nameValuePair (builtins.head j) strings) joins
+        )
         // {
           networkConfig = section;
           name = opt (types.nullOr types.str) null;
@@ -97,10 +96,7 @@ let
     + lib.concatMapStrings (a: block "Address" a.addressConfig "") n.addresses
     + lib.concatMapStrings (r: block "RoutingPolicyRule" r.routingPolicyRuleConfig "") n.routingPolicyRules
     + lib.concatMapStrings (r: block "Route" r.routeConfig "") n.routes
-    + lib.concatMapStrings (s: block networkSections.${s} n.${s} "") (builtins.filter (s: s != "bridgeConfig" && s != "lldpConfig" && s != "dhcpServerConfig" && s != "ipv6SendRAConfig") sectionOrder)
-    + lib.concatMapStrings (s: block networkSections.${s} n.${s} "") [
-      "dhcpServerConfig" "ipv6SendRAConfig" "bridgeConfig" "lldpConfig"
-    ]
+    + lib.concatMapStrings (s: block (lib.last s) n.${builtins.head s} "") plainSections
     + lib.concatMapStrings (p: block "IPv6Prefix" p.ipv6PrefixConfig "") n.ipv6Prefixes
     + lib.concatMapStrings (l: block "DHCPServerStaticLease" l.dhcpServerStaticLeaseConfig "") n.dhcpServerStaticLeases
     + n.extraConfig;

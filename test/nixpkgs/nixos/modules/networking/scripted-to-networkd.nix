@@ -22,7 +22,9 @@ let
       address = map (a: "${a.address}/${toString a.prefixLength}") (i.ipv4.addresses ++ i.ipv6.addresses);
       routes = map route (i.ipv4.routes ++ i.ipv6.routes) ++ gatewaysOf i;
       networkConfig.IPv6PrivacyExtensions = "kernel";
-      linkConfig = optionalAttrs (i.macAddress != null) { MACAddress = i.macAddress; } // optionalAttrs (i.mtu != null) { MTUBytes = toString i.mtu; };
+      linkConfig =
+        optionalAttrs (i.macAddress != null) { MACAddress = i.macAddress; }
+        // optionalAttrs (i.mtu != null) { MTUBytes = toString i.mtu; };
     })
     (mkIf i.wakeOnLan.enable {
       links."40-${i.name}" = { matchConfig.OriginalName = i.name; linkConfig.WakeOnLan = "magic"; };

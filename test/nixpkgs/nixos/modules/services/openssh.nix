@@ -4,6 +4,7 @@ let
   inherit (lib) types;
   inherit (import ../../lib/declare.nix { inherit lib; }) opt off on;
   cfg = config.services.openssh;
+  word = v: if v == true then "yes" else if v == false then "no" else toString v;
   strings = default: opt (types.listOf types.str) default;
   maybe = type: opt (types.nullOr type) null;
   atom = types.nullOr (types.oneOf [ types.bool types.int types.float types.str ]) // { description = "atom (null, bool, int, float or string)"; };
@@ -68,7 +69,7 @@ in
     users.groups.sshd = { };
     systemd.services.sshd = { description = "SSH Daemon"; wantedBy = [ "multi-user.target" ]; };
     environment.etc."ssh/sshd_config".text = lib.concatMapStrings (p: "Port ${toString p}\n") cfg.ports + lib.concatStrings (
-      lib.mapAttrsToList (n: v: lib.optionalString (v != null) "${n} ${if builtins.isBool v then (if v then "yes" else "no") else lib.concatStringsSep " " (map toString (lib.toList v))}\n") cfg.settings
+      lib.mapAttrsToList (n: v: lib.optionalString (v != null) "${n} ${word v}\n") cfg.settings
     );
   };
 }

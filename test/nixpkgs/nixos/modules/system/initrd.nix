@@ -120,7 +120,9 @@ in
       (lib.mkIf cfg.systemd.enable (lib.mkOrder 1004 [ "autofs" "tpm-tis" "tpm-crb" "efivarfs" ]))
       (lib.mkIf config.boot.swraid.enable [ "md_mod" "raid0" "raid1" "raid10" "raid456" ])
       (lib.mkOrder 1003 (lib.unique (lib.concatMap (fs: forFileSystem.${fs} or [ ]) (builtins.attrNames cfg.supportedFilesystems))))
-      (lib.mkIf (luks.devices != { } || luks.forceLuksSupportInInitrd) (lib.mkOrder 1005 ([ "dm_mod" "dm_crypt" "cryptd" "input_leds" ] ++ luks.cryptoModules ++ [ "ecb" ])))
+      (lib.mkIf (luks.devices != { } || luks.forceLuksSupportInInitrd) (
+        lib.mkOrder 1005 ([ "dm_mod" "dm_crypt" "cryptd" "input_leds" ] ++ luks.cryptoModules ++ [ "ecb" ])
+      ))
       (lib.mkIf cfg.includeDefaultModules (lib.mkOrder 1010 (always ++ lib.optionals pkgs.stdenv.hostPlatform.isx86 onX86)))
     ];
     boot.initrd.kernelModules = lib.mkMerge [

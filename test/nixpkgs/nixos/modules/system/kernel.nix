@@ -6,6 +6,7 @@ let
   strings = opt (types.listOf types.str) [ ];
   switches = types.coercedTo (types.listOf types.str) (names: lib.genAttrs names (_: true)) (types.attrsOf types.bool);
   cfg = config.boot;
+  parameter = types.strMatching "([^\"[:space:]]|\"[^\"]*\")+" // { description = "string, with spaces inside double quotes"; };
 in
 {
   imports = [
@@ -20,7 +21,7 @@ in
         apply = packages: packages;
       };
       kernelPatches = opt (types.listOf types.attrs) [ ];
-      kernelParams = opt (types.listOf (types.strMatching "([^\"[:space:]]|\"[^\"]*\")+" // { description = "string, with spaces inside double quotes"; })) [ ];
+      kernelParams = opt (types.listOf parameter) [ ];
       kernelModules = strings;
       extraModulePackages = opt (types.listOf types.package) [ ];
       extraModprobeConfig = opt types.lines "";
