@@ -65,6 +65,9 @@ func Main(args []string, in, out, err *os.File, environ []string) int {
 	return h.report(failed)
 }
 
+// Commands is the tree of commands, for the reference in docs/commands.md. It is not for running.
+func Commands() *cobra.Command { return rootCommand(&house{}) }
+
 func rootCommand(h *house) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "nixos-staged-hive",

@@ -10,6 +10,7 @@ let
         name = mkOption {
           type = types.str;
           default = name;
+          defaultText = lib.literalMD "the name it has in `keys`";
           description = "File name of the key.";
         };
         text = mkOption {
