@@ -17,8 +17,8 @@ type generateOptions struct {
 	force, dry, despite, skipBroken, json bool
 }
 
-func generateCommand(h *house) *cobra.Command {
-	var o generateOptions
+// generateCommand fills o, which may be shared: `hive --force generate` and `hive generate --force` mean the same.
+func generateCommand(h *house, o *generateOptions) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "generate [HOST...]",
 		GroupID: "hosts",
@@ -29,10 +29,10 @@ Colmena hive. With HOSTs only their folders are written. The folder is the old o
 Errors that check finds stop it before anything is written.
 
 ` + exitCodes,
-		RunE: func(cmd *cobra.Command, args []string) error { return h.generate(cmd.Context(), o, args) },
+		RunE: func(cmd *cobra.Command, args []string) error { return h.generate(cmd.Context(), *o, args) },
 	}
 	evaluationFlags(h, cmd)
-	generateFlags(&o, cmd)
+	generateFlags(o, cmd)
 	cmd.Flags().BoolVar(&o.json, "json", false, "print what was written as JSON")
 	return cmd
 }

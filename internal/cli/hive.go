@@ -35,7 +35,7 @@ Our own flags stand before the subcommand.
 	cmd.Flags().BoolVarP(&skip, "skip-generate", "s", false, "use generated/ as it is")
 	generateFlags(&o, cmd)
 	evaluationFlags(h, cmd)
-	generate := generateCommand(h)
+	generate := generateCommand(h, &o)
 	generate.GroupID = ""
 	cmd.AddCommand(generate)
 	for _, s := range colmena.Subcommands() {
@@ -53,6 +53,9 @@ Our own flags stand before the subcommand.
 
 // colmena generates, unless told not to, and hands the words over.
 func (h *house) colmena(ctx context.Context, subcommand string, words []string, skip bool, o generateOptions) error {
+	if o.dry {
+		return &usageError{errors.New("hive --dry-run is for generate: it would not keep Colmena from doing its work")}
+	}
 	call, err := colmena.Parse(subcommand, words)
 	if err != nil {
 		return err
@@ -65,7 +68,6 @@ func (h *house) colmena(ctx context.Context, subcommand string, words []string, 
 	runner := h.run
 	if call.NeedsHive() {
 		if !skip {
-			o.dry = false
 			if err := h.generateQuietly(ctx, o); err != nil {
 				return err
 			}
