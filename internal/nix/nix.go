@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"nixos-staged-hive/internal/run"
 )
@@ -78,6 +79,10 @@ func evaluated(line string) (file string, ok bool) {
 	return strings.CutSuffix(rest, "'")
 }
 
+// grace is short because nothing is lost with an evaluation that writes nothing, and Nix (2.8) does not look for Ctrl-C while it
+// computes a long value.
+const grace = 300 * time.Millisecond
+
 func (e Evaluation) command(stderr io.Writer) run.Command {
 	args := []string{"--eval", "--strict", "--json", "--no-gc-warning"}
 	if e.ReadWrite {
@@ -95,7 +100,11 @@ func (e Evaluation) command(stderr io.Writer) run.Command {
 	for _, k := range slices.Sorted(maps.Keys(e.Args)) {
 		args = append(args, "--argstr", k, e.Args[k])
 	}
-	return run.Command{Name: "nix-instantiate", Args: args, Env: e.environment(), Stderr: stderr}
+	c := run.Command{Name: "nix-instantiate", Args: args, Env: e.environment(), Stderr: stderr}
+	if !e.ReadWrite {
+		c.Grace = grace
+	}
+	return c
 }
 
 func (e Evaluation) environment() []string {

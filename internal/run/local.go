@@ -2,6 +2,7 @@ package run
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,8 +25,8 @@ const (
 
 // Local runs programs on this machine. The zero value works and logs nothing.
 //
-// When the context ends, the program's whole process group gets SIGINT, as from Ctrl-C, and SIGKILL ten seconds later. An interactive
-// program gets Ctrl-C from the terminal itself; after a second it is sent SIGTERM in case the end of the context came from elsewhere.
+// When the context ends, the program's whole process group gets SIGINT, as from Ctrl-C, and SIGKILL ten seconds later
+// (Command.Grace). An interactive program gets Ctrl-C from the terminal itself; after a second it is sent SIGTERM in case the end of the context came from elsewhere.
 type Local struct {
 	Log *slog.Logger // each command line at level debug; nil logs nothing
 
@@ -54,7 +55,7 @@ func (l Local) Run(ctx context.Context, c Command) error {
 	cmd.Dir = c.Dir
 	cmd.Env = append(os.Environ(), c.Env...)
 	connect(cmd, c, kept)
-	stop := l.cancelBy(cmd, c.Interactive)
+	stop := l.cancelBy(cmd, c)
 	defer stop()
 
 	start := time.Now()
@@ -106,14 +107,11 @@ func connect(cmd *exec.Cmd, c Command, kept *tail) {
 }
 
 // cancelBy sets how cmd is ended when its context ends. The returned function releases what that needs.
-func (l Local) cancelBy(cmd *exec.Cmd, interactive bool) (stop func()) {
-	cmd.WaitDelay = l.grace
-	if cmd.WaitDelay == 0 {
-		cmd.WaitDelay = defaultGrace
-	}
+func (l Local) cancelBy(cmd *exec.Cmd, c Command) (stop func()) {
+	cmd.WaitDelay = cmp.Or(c.Grace, l.grace, defaultGrace)
 	ended := make(chan struct{})
 	stop = func() { close(ended) }
-	if interactive {
+	if c.Interactive {
 		cmd.Cancel = func() error {
 			go signalLater(cmd.Process, ended)
 			return nil

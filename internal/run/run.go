@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -27,6 +28,7 @@ type Command struct {
 	// Interactive shares our terminal with the program: streams left nil are our process's own, and the program stays in our
 	// foreground process group. Any other program runs in a group of its own, where reading /dev/tty would stop it.
 	Interactive bool
+	Grace       time.Duration // how long it may take to end once asked to; 0 is ten seconds. Short for what changes nothing
 }
 
 // String is the command line as a POSIX shell would take it, with directory and added environment, secrets masked.

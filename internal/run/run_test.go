@@ -193,8 +193,10 @@ func TestProgramsThatIgnoreTheInterruptAreKilledWithTheirChildren(t *testing.T) 
 		waitFor(func() bool { b, _ := os.ReadFile(pidFile); return bytes.HasSuffix(b, []byte("\n")) })
 		cancel()
 	}()
+	c := sh(`trap '' INT; sleep 60 & echo $! > "$1"; wait; sleep 60`, pidFile)
+	c.Grace = 200 * time.Millisecond
 	start := time.Now()
-	err := Local{grace: 200 * time.Millisecond}.Run(ctx, sh(`trap '' INT; sleep 60 & echo $! > "$1"; wait; sleep 60`, pidFile))
+	err := Local{}.Run(ctx, c)
 	if !errors.Is(err, context.Canceled) || time.Since(start) > 5*time.Second {
 		t.Fatalf("got %v after %s", err, time.Since(start))
 	}
