@@ -13,7 +13,7 @@ type constant struct {
 }
 
 const (
-	deepConstant = 40
+	deepConstant = 400
 	longestText  = 1 << 16
 	mostSteps    = 1 << 21 // for one file; the largest file of nixpkgs that is not a list of packages takes a hundredth
 )

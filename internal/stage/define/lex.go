@@ -54,7 +54,7 @@ var errLex = errors.New("not understood as Nix")
 
 // lex gives all tokens of a text, the last one tokEnd.
 func lex(text string) ([]token, error) {
-	l := &lexer{text: strings.ReplaceAll(text, "\r\n", "\n"), modes: []mode{inCode}}
+	l := &lexer{text: unix(text), modes: []mode{inCode}}
 	for l.at < len(l.text) || l.mode() == inPath {
 		if err := l.step(); err != nil {
 			return nil, err
@@ -66,6 +66,9 @@ func lex(text string) ([]token, error) {
 	l.emit(tokEnd, "", l.at)
 	return l.tokens, nil
 }
+
+// unix: Nix counts a line break of Windows as one, too.
+func unix(text string) string { return strings.ReplaceAll(text, "\r\n", "\n") }
 
 func (l *lexer) mode() mode { return l.modes[len(l.modes)-1] }
 

@@ -258,12 +258,29 @@ func binary(t token) (level, bool) {
 	if t.kind != tokSign {
 		return level{}, false
 	}
-	l, ok := map[string]level{
-		"->": {1, true}, "||": {2, false}, "&&": {3, false}, "==": {4, false}, "!=": {4, false},
-		"<": {5, false}, ">": {5, false}, "<=": {5, false}, ">=": {5, false}, "//": {6, true},
-		"+": {8, false}, "-": {8, false}, "*": {9, false}, "/": {9, false}, "++": {10, true}, "?": {11, false},
-	}[t.text]
-	return l, ok
+	switch t.text {
+	case "->":
+		return level{1, true}, true
+	case "||":
+		return level{2, false}, true
+	case "&&":
+		return level{3, false}, true
+	case "==", "!=":
+		return level{4, false}, true
+	case "<", ">", "<=", ">=":
+		return level{5, false}, true
+	case "//":
+		return level{6, true}, true
+	case "+", "-":
+		return level{8, false}, true
+	case "*", "/":
+		return level{9, false}, true
+	case "++":
+		return level{10, true}, true
+	case "?":
+		return level{11, false}, true
+	}
+	return level{}, false
 }
 
 const (

@@ -26,33 +26,48 @@ type function struct {
 
 // readers are functions of Nix and of nixpkgs' lib that read when called, by the last part of their name: whoever calls
 // something of his own the same is doubted without need, and nobody gets by with another way to write it.
-func readers() map[string]reads {
-	return map[string]reads{
-		"readFile": first, "readDir": first, "pathExists": first, "readFileType": first, "storePath": first, "toPath": first,
-		"fileContents": first, "importJSON": first, "importTOML": first, "pathIsDirectory": first, "pathIsRegularFile": first,
-		"pathType": first, "pathIsGitRepo": first, "commitIdFromGitRepo": first, "listFilesRecursive": first,
-		"cleanSource": first, "sourceByRegex": first, "sourceFilesBySuffices": first,
-		"hashFile": second, "filterSource": second, "cleanSourceWith": named, "packagesFromDirectoryRecursive": named,
-		"currentTime": impure, "scopedImport": impure, "importNative": impure, "findFile": impure, "fetchMercurial": impure,
-		"readFilesystem": impure, "locateDominatingFile": impure,
-		"fetchTarball": fetches, "fetchGit": fetches, "fetchTree": fetches, "getFlake": impure, "fetchClosure": impure,
-		"getEnv": variable,
+func readers(name string) reads {
+	switch name {
+	case "readFile", "readDir", "pathExists", "readFileType", "storePath", "toPath", "fileContents", "importJSON", "importTOML",
+		"pathIsDirectory", "pathIsRegularFile", "pathType", "pathIsGitRepo", "commitIdFromGitRepo", "listFilesRecursive",
+		"cleanSource", "sourceByRegex", "sourceFilesBySuffices":
+		return first
+	case "hashFile", "filterSource":
+		return second
+	case "cleanSourceWith", "packagesFromDirectoryRecursive":
+		return named
+	case "currentTime", "scopedImport", "importNative", "findFile", "fetchMercurial", "getFlake", "fetchClosure",
+		"readFilesystem", "locateDominatingFile":
+		return impure
+	case "fetchTarball", "fetchGit", "fetchTree":
+		return fetches
+	case "getEnv":
+		return variable
 	}
+	return harmless
 }
 
 // ownWords are functions whose names are everyday words: they count only where they can be those of builtins.
-func ownWords() map[string]reads {
-	return map[string]reads{"path": named, "exec": impure, "fetchurl": fetches}
+func ownWords(name string) reads {
+	switch name {
+	case "path":
+		return named
+	case "exec":
+		return impure
+	case "fetchurl":
+		return fetches
+	}
+	return harmless
 }
 
 // function tells what a name or selection stands for.
 func (s *scanner) function(n *node, sc *scope) function {
 	name := called(n)
-	if r, ok := readers()[strings.TrimPrefix(name, "__")]; ok {
+	if r := readers(strings.TrimPrefix(name, "__")); r != harmless {
 		return function{name, r}
 	}
-	r, ok := ownWords()[strings.TrimPrefix(name, "__")]
-	if !ok {
+	r := ownWords(strings.TrimPrefix(name, "__"))
+	if r == harmless {
 		return function{name, harmless}
 	}
 	if n.form == nodeSelect {

@@ -29,11 +29,11 @@ type mention struct {
 // scanner walks the expressions of one file.
 type scanner struct {
 	scan
-	text string
-	base string // folder that relative paths start from
-	home string
-	env  func(string) string
-	left int // steps of constant evaluation left
+	breaks []int  // where lines end
+	base   string // folder that relative paths start from
+	home   string
+	env    func(string) string
+	left   int // steps of constant evaluation left
 }
 
 // scope is the names that are visible at a place, innermost first.
@@ -53,7 +53,7 @@ type bound struct {
 // scanText scans a file that stands in folder base. In a file of the immutable store, which is code and not somebody's
 // configuration, computed paths come from its callers and are their business.
 func scanText(text, base, home string, env func(string) string) scan {
-	s := &scanner{text: text, base: base, home: home, env: env, left: mostSteps}
+	s := &scanner{breaks: breaks(text), base: base, home: home, env: env, left: mostSteps}
 	n, err := parse(text)
 	if err != nil {
 		s.scan.doubts = append(s.scan.doubts, mention{path: "is not understood", line: 0})
@@ -67,7 +67,20 @@ func scanText(text, base, home string, env func(string) string) scan {
 }
 
 func (s *scanner) line(n *node) int {
-	return 1 + strings.Count(s.text[:min(n.pos, len(s.text))], "\n")
+	i, _ := slices.BinarySearch(s.breaks, n.pos)
+	return 1 + i
+}
+
+// breaks are the positions of line breaks, in the text as the lexer counts it.
+func breaks(text string) []int {
+	text = unix(text)
+	var all []int
+	for i := range len(text) {
+		if text[i] == '\n' {
+			all = append(all, i)
+		}
+	}
+	return all
 }
 
 func (s *scanner) doubt(n *node, why string) {
@@ -417,12 +430,15 @@ func ordinary(folder string) bool {
 	})
 }
 
-// volatile are folders whose files are no files: they change with every look.
-func volatile(path string) bool {
-	return slices.ContainsFunc([]string{"/proc/", "/sys/", "/dev/", "/run/"}, func(p string) bool {
+// noFile are paths that the kernel makes up.
+func noFile(path string) bool {
+	return slices.ContainsFunc([]string{"/proc/", "/sys/", "/dev/"}, func(p string) bool {
 		return strings.HasPrefix(path+"/", p)
 	})
 }
+
+// volatile are paths that only a running machine has.
+func volatile(path string) bool { return noFile(path) || strings.HasPrefix(path+"/", "/run/") }
 
 // below reports whether a computed path starts at a path literal: then it stays there, unless some text holds "..".
 func (s *scanner) below(n *node, sc *scope, depth int) bool {

@@ -54,6 +54,8 @@ func (w *watch) state(path string, deep bool) (string, error) {
 func look(path string, deep bool) (string, error) {
 	info, err := os.Stat(path)
 	switch {
+	case deep && noFile(path):
+		return "", fmt.Errorf("%w: what the kernel shows there changes by itself", errUnwatched)
 	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR):
 		return "absent", nil
 	case err != nil:
@@ -62,7 +64,7 @@ func look(path string, deep bool) (string, error) {
 		return folderState(path)
 	case info.IsDir():
 		return "folder", nil
-	case !info.Mode().IsRegular() || volatile(path):
+	case !info.Mode().IsRegular() || noFile(path):
 		if deep {
 			return "", fmt.Errorf("%w: it is no ordinary file", errUnwatched)
 		}

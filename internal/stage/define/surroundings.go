@@ -57,9 +57,9 @@ func (t *tracker) nixProgram(sum io.Writer) {
 	files := []string{program}
 	if program != "" {
 		prefix := filepath.Dir(filepath.Dir(program))
-		for _, pattern := range []string{"lib*/libnixexpr*", "lib*/*/libnixexpr*", "lib*/*/nix/libnixexpr*"} {
-			libraries, _ := filepath.Glob(filepath.Join(prefix, pattern))
-			files = append(files, libraries...)
+		folders, _ := filepath.Glob(filepath.Join(prefix, "lib", "*-linux-*"))
+		for _, dir := range append(folders, filepath.Join(prefix, "lib"), filepath.Join(prefix, "lib64")) {
+			files = append(files, filepath.Join(dir, "libnixexpr.so"), filepath.Join(dir, "nix", "libnixexpr.so"))
 		}
 	}
 	for _, file := range files {
