@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -44,9 +45,42 @@ func (h *house) load(ctx context.Context, deep bool, sink progress.Sink) (*loade
 		return nil, err
 	}
 	l := &loaded{workspace: w, pins: pins, Result: result}
-	l.problems = l.judge()
+	l.blameDisko()
+	var versions hive.CheckInput
+	if deep {
+		versions = h.versions(ctx, pins)
+	}
+	l.problems = l.judge(versions)
 	return l, nil
 }
+
+// blameDisko points hosts that do not evaluate at the pair of pins that cannot: what Nix says about it names neither.
+func (l *loaded) blameDisko() {
+	disko := pin.Release(l.pins.Disko.StorePath)
+	for i, f := range l.Failures {
+		nixos := pin.Release(l.pins.NixOSFor(f.Host).StorePath)
+		if !hive.DiskoFits(disko, nixos) {
+			l.Failures[i].Hint = fmt.Sprintf(`disko %s does not evaluate on NixOS %s: set "disko": "v1.8.2" in versions.json, the last for 24.05 and older, then `+
+				"`nixos-staged-hive versions update disko`", disko, nixos)
+		}
+	}
+}
+
+// versions are the programs and their minimum, for the rules that compare them. What cannot be found out is left empty.
+func (h *house) versions(ctx context.Context, pins workspace.Pins) hive.CheckInput {
+	var in hive.CheckInput
+	in.DiskoVersion = pin.Release(pins.Disko.StorePath)
+	in.NixVersion, _ = nix.Client{Run: h.run}.Version(ctx)
+	if b, err := os.ReadFile(filepath.Join(pins.NixOS.StorePath, "lib", "minver.nix")); err == nil {
+		if m := quoted.FindSubmatch(b); m != nil {
+			in.NixMinimum = string(m[1])
+		}
+	}
+	return in
+}
+
+// quoted matches the one string in nixpkgs' lib/minver.nix, below its comment.
+var quoted = regexp.MustCompile(`(?m)^"([0-9.]+)"`)
 
 // input gathers what evaluation depends on.
 func (h *house) input(ctx context.Context, w *workspace.Workspace, sink progress.Sink) (define.Input, workspace.Pins, error) {
@@ -77,7 +111,7 @@ func (h *house) input(ctx context.Context, w *workspace.Workspace, sink progress
 }
 
 // judge is everything wrong: hosts that do not evaluate, remarks about how they did, and what check finds in the facts.
-func (l *loaded) judge() []hive.Problem {
+func (l *loaded) judge(versions hive.CheckInput) []hive.Problem {
 	var problems []hive.Problem
 	for _, f := range l.Failures {
 		file := f.File
@@ -92,7 +126,7 @@ func (l *loaded) judge() []hive.Problem {
 	for _, w := range l.workspace.Warnings {
 		problems = append(problems, hive.Problem{Severity: hive.Warning, Rule: "workspace", Message: w})
 	}
-	problems = append(problems, hive.Check(l.Hive, hive.CheckInput{})...)
+	problems = append(problems, hive.Check(l.Hive, versions)...)
 	hive.SortProblems(problems)
 	return problems
 }
