@@ -89,13 +89,29 @@ let
 
   root = user config.users.users.root;
   wheelWithKeys = filter (u: u.wheel && u.keys != [ ]) (map user people);
-  deployerUser =
+  administrator =
     if adminDeclared then
       user config.users.users.${adminCfg.name}
     else if wheelWithKeys != [ ] then
       lib.head wheelWithKeys
     else
       root;
+  # Whom deployment.targetUser names, if that is an account with keys.
+  chosen =
+    let
+      name = if isSet [ "deployment" "targetUser" ] then config.deployment.targetUser else null;
+      account = config.users.users.${name} or null;
+    in
+    if name == null || account == null || keysOf account == [ ] then null else user account;
+  rootMayLogIn = root.keys != [ ] && !(builtins.elem rootLogin [ "no" false ]);
+  # Where nobody can answer sudo, ../modules/ssh.nix has opened root to the administrator's keys.
+  deployerUser =
+    if chosen != null then
+      chosen
+    else if sudo administrator == "none" && rootMayLogIn then
+      root
+    else
+      administrator;
   trusted = get [ "nix" "settings" "trusted-users" ] [ "root" ];
   sudoOn = get [ "security" "sudo" "enable" ] false || get [ "security" "sudo-rs" "enable" ] false || get [ "security" "doas" "enable" ] false;
   # the tool that is on decides; wheelNeedsPassword is the same option in each
@@ -419,14 +435,7 @@ let
   deployment = {
     targetHost = dep.targetHost or name;
     targetPort = dep.targetPort or null;
-    targetUser =
-      if isSet [ "deployment" "targetUser" ] then
-        dep.targetUser
-      # nobody can answer sudo, and ../modules/ssh.nix has opened root to the same keys
-      else if sudo deployerUser == "none" && root.keys != [ ] && !(builtins.elem rootLogin [ "no" false ]) then
-        "root"
-      else
-        deployerUser.name;
+    targetUser = if isSet [ "deployment" "targetUser" ] then dep.targetUser else deployerUser.name;
     allowLocalDeployment = dep.allowLocalDeployment or false;
     buildOnTarget = dep.buildOnTarget or false;
     tags = dep.tags or [ ];
