@@ -71,7 +71,7 @@ func use(p hive.Partition, esp string) string {
 		return "esp"
 	case code == "EF02":
 		return "bios"
-	case p.MountPoint == "/":
+	case slices.Contains(strings.Fields(p.MountPoint), "/"): // btrfs mounts several subvolumes
 		return "root"
 	case foreign(p, code):
 		return "foreign"
