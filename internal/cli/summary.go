@@ -82,7 +82,7 @@ func (h *house) show(l *loaded, o summaryOptions, names []string) error {
 	}
 	s := summary.New(in)
 	if o.format == "table" && o.output == "" {
-		header, rows := s.Table(h.ui.OutWidth())
+		header, rows := s.Table(h.tableWidth())
 		return h.ui.Table(ui.Table{Header: header, Rows: rows})
 	}
 	text, err := render(s, o.format)
@@ -96,6 +96,15 @@ func (h *house) show(l *loaded, o summaryOptions, names []string) error {
 		return fmt.Errorf("write the summary: %w", err)
 	}
 	return nil
+}
+
+// tableWidth is what is left for the cells and the blanks between them once the frame is drawn; 0 where nothing is framed.
+func (h *house) tableWidth() int {
+	const frame = 10 // two more for each of seven columns than the blanks, as a frame of lines and padding takes
+	if w := h.ui.OutWidth(); w > 0 {
+		return max(w-frame, 40)
+	}
+	return 0
 }
 
 func render(s summary.Summary, format string) (string, error) {

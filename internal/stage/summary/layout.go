@@ -425,8 +425,8 @@ func (s Summary) cardLines(h Host, colors map[string]string) []CardLine {
 func newCardLine(address, iface string, first bool) CardLine {
 	const room = inner - 14
 	address, iface = clean(address), clean(iface)
-	line := CardLine{Left: mono(12).middle(address, 1000*room), Full: strings.Join(present(iface, address), " ")}
-	left := 1000*room - mono(12).of(line.Left) - 12000 // thousandths, as all measures
+	line := CardLine{Left: measure(mono).middle(address, 1000*room), Full: strings.Join(present(iface, address), " ")}
+	left := 1000*room - measure(mono).of(line.Left) - 12000 // thousandths, as all measures
 	if first && left > 30000 {
 		line.Right = sans(11).middle(iface, left)
 	}
@@ -486,7 +486,7 @@ func cardDisks(h Host) []CardDisk {
 			rest := "+" + plural(len(h.Disks)-len(out), "more disk")
 			return append(out, CardDisk{Name: rest, Full: strings.Join(cleanAll(h.diskTexts()), "\n")})
 		}
-		out = append(out, newCardDisk(d, h.Boot.ESP))
+		out = append(out, newCardDisk(d))
 	}
 	if len(out) == 0 && len(h.FileSystems) > 0 {
 		out = append(out, plainDisk(h))
@@ -494,7 +494,7 @@ func cardDisks(h Host) []CardDisk {
 	return out
 }
 
-func newCardDisk(d Disk, esp string) CardDisk {
+func newCardDisk(d Disk) CardDisk {
 	parts := d.Partitions
 	if len(parts) == 0 {
 		whole := Partition{Name: d.Table, Content: d.Table, Use: wholeUse(d.Table)}
@@ -611,8 +611,17 @@ func (c *CardDisk) place(y int) {
 // uses are the kinds of content in the order of the legend, with what a person calls them.
 func uses() [][2]string {
 	return [][2]string{
-		{"esp", "EFI system"}, {"bios", "BIOS boot"}, {"root", "root"}, {"data", "other file system"}, {"swap", "swap"},
-		{"luks", "encrypted"}, {"zfs", "ZFS"}, {"lvm", "LVM"}, {"raid", "RAID"}, {"foreign", "another system"}, {"other", "other"},
+		{"esp", "EFI system"},
+		{"bios", "BIOS boot"},
+		{"root", "root"},
+		{"data", "other file system"},
+		{"swap", "swap"},
+		{"luks", "encrypted"},
+		{"zfs", "ZFS"},
+		{"lvm", "LVM"},
+		{"raid", "RAID"},
+		{"foreign", "another system"},
+		{"other", "other"},
 	}
 }
 

@@ -132,10 +132,14 @@ func oneHost() Input {
 
 func fourHosts() Input {
 	problems := []hive.Problem{
-		{Host: "attic", Option: "boot.loader.grub.devices", File: "nixConfigs/attic.nix", Severity: hive.Warning, Rule: "unstable-device",
-			Message: "/dev/sda may be another disk tomorrow", Way: "use the path under /dev/disk/by-id"},
-		{Host: "desk", Option: "hive.admin.sshKeys", File: "nixConfigs/desk.nix", Severity: hive.Error, Rule: "locked-out",
-			Message: "nobody could log in", Way: "add your public key"},
+		{
+			Host: "attic", Option: "boot.loader.grub.devices", File: "nixConfigs/attic.nix", Severity: hive.Warning, Rule: "unstable-device",
+			Message: "/dev/sda may be another disk tomorrow", Way: "use the path under /dev/disk/by-id",
+		},
+		{
+			Host: "desk", Option: "hive.admin.sshKeys", File: "nixConfigs/desk.nix", Severity: hive.Error, Rule: "locked-out",
+			Message: "nobody could log in", Way: "add your public key",
+		},
 	}
 	return Input{
 		Name: "home", Pins: samplePins(), Problems: problems,

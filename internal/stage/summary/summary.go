@@ -40,6 +40,7 @@ type Pins struct {
 // Origin says how the facts of a host were come by.
 type Origin string
 
+// The origins that a run can tell apart; a host that was not evaluated has none.
 const (
 	Fresh     Origin = "fresh"     // evaluated just now
 	Cached    Origin = "cached"    // kept from an earlier evaluation with the same inputs
@@ -265,16 +266,10 @@ func firmwareText(b hive.Boot) string {
 	switch b.Firmware {
 	case "uefi":
 		return "UEFI"
-	case "bios", "both":
-		text := map[string]string{"bios": "BIOS", "both": "BIOS and UEFI"}[b.Firmware]
-		var devices []string
-		for _, d := range b.GrubDevices {
-			devices = append(devices, shortDevice(d))
-		}
-		if len(devices) > 0 {
-			text += " (" + strings.Join(devices, " ") + ")"
-		}
-		return text
+	case "bios":
+		return "BIOS"
+	case "both":
+		return "BIOS and UEFI"
 	case "unknown":
 		return ""
 	}

@@ -161,8 +161,8 @@ func TestBootIsSaidInAFewWords(t *testing.T) {
 		want string
 	}{
 		{hive.Boot{Loader: "systemd-boot", Firmware: "uefi"}, "systemd-boot, UEFI"},
-		{hive.Boot{Loader: "grub", Firmware: "bios", GrubDevices: []string{"/dev/sda"}}, "grub, BIOS (sda)"},
-		{hive.Boot{Loader: "grub", Firmware: "both", GrubDevices: []string{"/dev/disk/by-id/x"}}, "grub, BIOS and UEFI (by-id x)"},
+		{hive.Boot{Loader: "grub", Firmware: "bios", GrubDevices: []string{"/dev/sda"}}, "grub, BIOS"},
+		{hive.Boot{Loader: "grub", Firmware: "both", GrubDevices: []string{"/dev/disk/by-id/x"}}, "grub, BIOS and UEFI"},
 		{hive.Boot{Loader: "extlinux", Firmware: "board"}, "extlinux, board"},
 		{hive.Boot{Loader: "none", CustomLoader: true, Firmware: "unknown"}, "custom"},
 		{hive.Boot{}, "none"},
@@ -216,7 +216,13 @@ func TestPartitionsAreJudgedByContentThenMountPointThenType(t *testing.T) {
 
 func TestSharesOfABarAddUpAndKeepTheOrderOfSizes(t *testing.T) {
 	tests := [][]string{
-		{"512M", "8G", "100%"}, {"1M"}, {}, {"", "-8G", "0"}, {"1K", "1T"}, {"50%", "50%"}, {"9999999P", "x", "1.5GiB"},
+		{"512M", "8G", "100%"},
+		{"1M"},
+		{},
+		{"", "-8G", "0"},
+		{"1K", "1T"},
+		{"50%", "50%"},
+		{"9999999P", "x", "1.5GiB"},
 		slices.Repeat([]string{"1G"}, 60),
 	}
 	for _, sizes := range tests {
@@ -299,7 +305,7 @@ func TestAnInterfaceStartsOnTheSameLineInBothColumns(t *testing.T) {
 }
 
 func TestCutTextFitsAndNeverTearsLettersApart(t *testing.T) {
-	for _, m := range []measure{cells, sans(11), mono(12), bold(16)} {
+	for _, m := range []measure{cells, sans(11), mono, bold(16)} {
 		for _, in := range nastyHosts().Hive.Hosts {
 			name := clean(in.Name)
 			for limit := m.of(ellipsis); limit < m.of(name)+3; limit += max(1, m.of(name)/37) {

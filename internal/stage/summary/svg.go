@@ -54,7 +54,7 @@ type drawing struct{ bytes.Buffer }
 func escape(s string) string { return template.HTMLEscapeString(clean(s)) }
 
 func (d *drawing) printf(format string, args ...any) {
-	fmt.Fprintf(d, format, args...)
+	fmt.Fprintf(&d.Buffer, format, args...)
 	d.WriteByte('\n')
 }
 

@@ -134,7 +134,7 @@ func checkCard(t *testing.T, name string, c Card) {
 	}
 	for _, l := range c.Lines {
 		parts = append(parts, Rect{c.X + cardPad, l.Y - 7, inner, 12})
-		if room := mono(12).of(l.Left) + sans(11).of(l.Right); room > 1000*inner {
+		if room := measure(mono).of(l.Left) + sans(11).of(l.Right); room > 1000*inner {
 			t.Errorf("%s: line %q %q is too long", name, l.Left, l.Right)
 		}
 	}

@@ -82,9 +82,10 @@ func sansEm(r rune) int {
 	return 630
 }
 
-// mono measures a font of fixed pitch, see sans.
-func mono(size int) measure {
-	return func(r rune) int { return size * 605 * min(cells(r), 2) }
+// mono measures the font of fixed pitch that addresses are set in, see sans. It has one size.
+func mono(r rune) int {
+	const size = 12
+	return size * 605 * min(cells(r), 2)
 }
 
 func (m measure) of(s string) int {
