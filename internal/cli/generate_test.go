@@ -112,6 +112,8 @@ func TestADryRunWritesNothing(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t, twoHosts())
 	d.run("generate", "-n").exits(0).says("would be written")
+	d.run("hive", "-n", "generate").exits(0).says("would be written")
+	d.run("hive", "-n", "deploy", "--on", "web").exits(2).says("--dry-run is for generate")
 	if _, err := os.Stat(d.path("generated")); err == nil {
 		t.Error("generated/ was written")
 	}
