@@ -143,7 +143,7 @@ func (d disk) stream(from, to string) (err error) {
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	if _, err := io.Copy(f, source); err != nil {
-		return err
+		return fmt.Errorf("copy %s to %s: %w", from, to, err)
 	}
 	return f.Sync()
 }
@@ -157,7 +157,7 @@ func (d disk) sumOf(name string) (string, error) {
 	defer f.Close() //nolint:errcheck // only read
 	h := sha256.New()
 	if _, err := io.Copy(h, f); err != nil {
-		return "", err
+		return "", fmt.Errorf("sum up %s: %w", name, err)
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
 }

@@ -46,8 +46,6 @@ func flock(folder *os.File) error {
 		return err
 	}
 	var lockErr error
-	if err := raw.Control(func(fd uintptr) { lockErr = syscall.Flock(int(fd), syscall.LOCK_EX|syscall.LOCK_NB) }); err != nil {
-		return err
-	}
-	return lockErr
+	err = raw.Control(func(fd uintptr) { lockErr = syscall.Flock(int(fd), syscall.LOCK_EX|syscall.LOCK_NB) })
+	return os.NewSyscallError("flock", errors.Join(err, lockErr))
 }

@@ -3,6 +3,7 @@ package generate
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"reflect"
@@ -37,7 +38,11 @@ func TestNixReadsWhatWasWritten(t *testing.T) {
 	command.Env = append(os.Environ(), "NIX_REMOTE=local", "NIX_STATE_DIR="+t.TempDir(), "NIX_STORE_DIR="+t.TempDir())
 	out, err := command.Output()
 	if err != nil {
-		t.Fatalf("%v: %s", err, err.(*exec.ExitError).Stderr)
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			t.Logf("%s", exit.Stderr)
+		}
+		t.Fatal(err)
 	}
 	for key, name := range map[string]string{"host": "web1/host.json", "hive": "hive.json"} {
 		var read map[string]json.RawMessage

@@ -200,7 +200,7 @@ func (w writer) same(a, b string) (bool, error) {
 	}
 	second, err := w.root.Lstat(b)
 	if err != nil || first.Mode().Type() != second.Mode().Type() {
-		return false, nil //nolint:nilerr // what cannot be looked at is not the same
+		return false, nil // what cannot be looked at is not the same
 	}
 	switch {
 	case os.SameFile(first, second):

@@ -43,27 +43,46 @@ func (e *SecretError) Error() string {
 	return "the generated tree would hold secrets: " + strings.Join(lines, "; ")
 }
 
-// secretForms are what crypt(5) and key files look like. Lengths are those of a real hash, so that a text about hashes passes.
-var secretForms = []struct {
+// What crypt(5) and key files look like. Lengths are those of a real hash, so that a text about hashes passes.
+var (
+	yescrypt     = regexp.MustCompile(`\$y\$[./A-Za-z0-9]+\$[./A-Za-z0-9]{1,86}\$[./A-Za-z0-9]{43}`)
+	gostYescrypt = regexp.MustCompile(`\$gy\$[./A-Za-z0-9]+\$[./A-Za-z0-9]{1,86}\$[./A-Za-z0-9]{43}`)
+	scrypt       = regexp.MustCompile(`\$7\$[./A-Za-z0-9]{11,97}\$[./A-Za-z0-9]{43}`)
+	sha512Crypt  = regexp.MustCompile(`\$6\$(rounds=\d+\$)?[^$:\s]{0,16}\$[./A-Za-z0-9]{86}`)
+	sha256Crypt  = regexp.MustCompile(`\$5\$(rounds=\d+\$)?[^$:\s]{0,16}\$[./A-Za-z0-9]{43}`)
+	bcrypt       = regexp.MustCompile(`\$2[abxy]\$\d\d\$[./A-Za-z0-9]{53}`)
+	md5Crypt     = regexp.MustCompile(`\$1\$[^$:\s]{0,8}\$[./A-Za-z0-9]{22}`)
+	argon2       = regexp.MustCompile(`\$argon2(id|i|d)\$v=\d+\$[^$\s]+\$[+/A-Za-z0-9]+\$[+/A-Za-z0-9]{16}`)
+	privateKey   = regexp.MustCompile(`PRIVATE KEY`)
+	ageIdentity  = regexp.MustCompile(`AGE-SECRET-KEY-1[0-9A-Z]{50}`)
+	wireGuardKey = regexp.MustCompile(`(?m)^\s*(PrivateKey|PresharedKey)\s*=\s*[+/A-Za-z0-9]{43}=`)
+)
+
+type secretForm struct {
 	kind, hint string // hint is part of every match, and quick to look for
 	form       *regexp.Regexp
-}{
-	{"a yescrypt password hash", "$y$", regexp.MustCompile(`\$y\$[./A-Za-z0-9]+\$[./A-Za-z0-9]{1,86}\$[./A-Za-z0-9]{43}`)},
-	{"a yescrypt password hash", "$gy$", regexp.MustCompile(`\$gy\$[./A-Za-z0-9]+\$[./A-Za-z0-9]{1,86}\$[./A-Za-z0-9]{43}`)},
-	{"an scrypt password hash", "$7$", regexp.MustCompile(`\$7\$[./A-Za-z0-9]{11,97}\$[./A-Za-z0-9]{43}`)},
-	{"a SHA-512 password hash", "$6$", regexp.MustCompile(`\$6\$(rounds=\d+\$)?[^$:\s]{0,16}\$[./A-Za-z0-9]{86}`)},
-	{"a SHA-256 password hash", "$5$", regexp.MustCompile(`\$5\$(rounds=\d+\$)?[^$:\s]{0,16}\$[./A-Za-z0-9]{43}`)},
-	{"a bcrypt password hash", "$2", regexp.MustCompile(`\$2[abxy]\$\d\d\$[./A-Za-z0-9]{53}`)},
-	{"an MD5 password hash", "$1$", regexp.MustCompile(`\$1\$[^$:\s]{0,8}\$[./A-Za-z0-9]{22}`)},
-	{"an Argon2 password hash", "$argon2", regexp.MustCompile(`\$argon2(id|i|d)\$v=\d+\$[^$\s]+\$[+/A-Za-z0-9]+\$[+/A-Za-z0-9]{16}`)},
-	{"a private key", "PRIVATE KEY", regexp.MustCompile(`PRIVATE KEY`)},
-	{"an age identity", "AGE-SECRET-KEY-1", regexp.MustCompile(`AGE-SECRET-KEY-1[0-9A-Z]{50}`)},
-	{"a WireGuard key", "Key", regexp.MustCompile(`(?m)^\s*(PrivateKey|PresharedKey)\s*=\s*[+/A-Za-z0-9]{43}=`)},
+}
+
+// secretForms are an array and no slice, so that asking for them allocates nothing: every string of the tree is looked at.
+func secretForms() [11]secretForm {
+	return [...]secretForm{
+		{"a yescrypt password hash", "$y$", yescrypt},
+		{"a yescrypt password hash", "$gy$", gostYescrypt},
+		{"an scrypt password hash", "$7$", scrypt},
+		{"a SHA-512 password hash", "$6$", sha512Crypt},
+		{"a SHA-256 password hash", "$5$", sha256Crypt},
+		{"a bcrypt password hash", "$2", bcrypt},
+		{"an MD5 password hash", "$1$", md5Crypt},
+		{"an Argon2 password hash", "$argon2", argon2},
+		{"a private key", "PRIVATE KEY", privateKey},
+		{"an age identity", "AGE-SECRET-KEY-1", ageIdentity},
+		{"a WireGuard key", "Key", wireGuardKey},
+	}
 }
 
 // secretKind says what secret text holds, empty if it seems to hold none.
 func secretKind(text string) string {
-	for _, s := range secretForms {
+	for _, s := range secretForms() {
 		if strings.Contains(text, s.hint) && s.form.MatchString(text) {
 			return s.kind
 		}
@@ -101,7 +120,7 @@ func walk(value any, place []any, visit func(place []any, text string)) {
 		}
 	case map[string]any:
 		for _, key := range slices.Sorted(maps.Keys(v)) {
-			below := append(place, key) //nolint:gocritic // a stack: what is deeper is done before the next key
+			below := append(place, key) // a stack: what is deeper is done before the next key
 			visit(below, key)
 			walk(v[key], below, visit)
 		}
@@ -139,7 +158,7 @@ func joinSecrets(problems []error) error {
 	split = func(err error) {
 		if secret, ok := err.(*SecretError); ok { //nolint:errorlint // the tree of joined errors is walked here
 			all.Findings = append(all.Findings, secret.Findings...)
-		} else if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // as above
+		} else if joined, ok := err.(interface{ Unwrap() []error }); ok {
 			for _, one := range joined.Unwrap() {
 				split(one)
 			}

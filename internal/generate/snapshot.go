@@ -102,8 +102,10 @@ func isOriginal(content []byte) bool {
 func placeError(name string, parent, st fs.FileInfo) error {
 	switch {
 	case st.Mode()&fs.ModeSymlink != 0:
-		return &PlaceError{name, "is a symbolic link",
-			"the tree is exchanged as a whole, which would replace the link; make it a folder of the workspace"}
+		return &PlaceError{
+			name, "is a symbolic link",
+			"the tree is exchanged as a whole, which would replace the link; make it a folder of the workspace",
+		}
 	case !st.IsDir():
 		return &PlaceError{name, "is not a folder", "move it away"}
 	case device(st) != device(parent):
@@ -113,14 +115,16 @@ func placeError(name string, parent, st fs.FileInfo) error {
 }
 
 func mountError(name string) error {
-	return &PlaceError{name, "is a mount point, a subvolume, or on a lower layer of an overlay",
-		"the tree is exchanged as a whole, which cannot cross file systems; make it an ordinary folder (copy it, remove it, rename the copy)"}
+	return &PlaceError{
+		name, "is a mount point, a subvolume, or on a lower layer of an overlay",
+		"the tree is exchanged as a whole, which cannot cross file systems; make it an ordinary folder (copy it, remove it, rename the copy)",
+	}
 }
 
 // device is the file system a file is on (st_dev of stat(2)).
 func device(st fs.FileInfo) uint64 {
 	if sys, ok := st.Sys().(*syscall.Stat_t); ok {
-		return uint64(sys.Dev) //nolint:unconvert // the type differs between platforms
+		return uint64(sys.Dev) // the type differs between platforms
 	}
 	return 0
 }

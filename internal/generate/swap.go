@@ -95,13 +95,10 @@ func (d disk) exchange(a, b string) error {
 
 func renameat2(folder *os.File, number uintptr, a, b string) error {
 	const exchange = 2 // RENAME_EXCHANGE of linux/fs.h
-	from, err := syscall.BytePtrFromString(a)
-	if err != nil {
-		return err
-	}
-	to, err := syscall.BytePtrFromString(b)
-	if err != nil {
-		return err
+	from, fromErr := syscall.BytePtrFromString(a)
+	to, toErr := syscall.BytePtrFromString(b)
+	if err := errors.Join(fromErr, toErr); err != nil {
+		return &os.LinkError{Op: "exchange", Old: a, New: b, Err: err}
 	}
 	raw, err := folder.SyscallConn()
 	if err != nil {

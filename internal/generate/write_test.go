@@ -653,7 +653,7 @@ func TestWaitingForAnotherRunEndsWithTheContext(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer folder.Close() //nolint:errcheck // only read
+	defer folder.Close()
 	if err := flock(folder); err != nil {
 		t.Fatal(err)
 	}
