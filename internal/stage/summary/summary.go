@@ -40,7 +40,7 @@ type Pins struct {
 // Origin says how the facts of a host were come by.
 type Origin string
 
-// The origins that a run can tell apart; a host that was not evaluated has none.
+// What an [Origin] can be.
 const (
 	Fresh     Origin = "fresh"     // evaluated just now
 	Cached    Origin = "cached"    // kept from an earlier evaluation with the same inputs
