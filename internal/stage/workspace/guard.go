@@ -53,7 +53,7 @@ func (p Pinner) wait(ctx context.Context, f *os.File) error {
 			return nil
 		}
 		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
-			return err
+			return os.NewSyscallError("flock", err)
 		}
 		if !told {
 			p.Progress.Send(progress.Event{Task: "wait", State: progress.Started, Text: "another run is changing " + LockName})

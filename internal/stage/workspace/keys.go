@@ -78,8 +78,10 @@ func isPublicKey(line string) bool {
 	if len(words) < 2 || strings.ContainsAny(line, "\x00\r\n") || strings.Contains(words[0], "-cert-v") {
 		return false
 	}
-	known := []string{"ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521",
-		"sk-ssh-ed25519@openssh.com", "sk-ecdsa-sha2-nistp256@openssh.com"}
+	known := []string{
+		"ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521",
+		"sk-ssh-ed25519@openssh.com", "sk-ecdsa-sha2-nistp256@openssh.com",
+	}
 	blob, err := base64.StdEncoding.DecodeString(words[1])
 	if err != nil || !slices.Contains(known, words[0]) || len(blob) < 4 {
 		return false

@@ -46,8 +46,10 @@ func parseLock(text []byte) (lock, error) {
 		Schema int `json:"schema"`
 	}
 	if err := json.Unmarshal(text, &head); err == nil && head.Schema != lockSchema {
-		return lock{}, &Error{What: fmt.Sprintf("%s has schema %d, this program reads %d", LockName, head.Schema, lockSchema),
-			Way: "use the version of nixos-staged-hive that wrote it, or remove it"}
+		return lock{}, &Error{
+			What: fmt.Sprintf("%s has schema %d, this program reads %d", LockName, head.Schema, lockSchema),
+			Way:  "use the version of nixos-staged-hive that wrote it, or remove it",
+		}
 	}
 	var l lock
 	d := json.NewDecoder(bytes.NewReader(text))

@@ -186,8 +186,10 @@ func (p Pinner) add(ctx context.Context, l lock, w want) error {
 	if err := l.write(p.Workspace.Dir); err != nil {
 		return err
 	}
-	p.Progress.Send(progress.Event{Task: "lock " + w.source.Name, Host: w.source.Host, State: progress.Done,
-		Text: fmt.Sprintf("%s was not locked yet: %s now has %s", w.spec.Text, LockName, identity(have))})
+	p.Progress.Send(progress.Event{
+		Task: "lock " + w.source.Name, Host: w.source.Host, State: progress.Done,
+		Text: fmt.Sprintf("%s was not locked yet: %s now has %s", w.spec.Text, LockName, identity(have)),
+	})
 	return nil
 }
 
@@ -266,8 +268,10 @@ func (p Pinner) protect(ctx context.Context, l lock, wants []want) {
 		return
 	}
 	if err := p.plant(ctx, l, open); err != nil {
-		p.Progress.Send(progress.Event{Task: "protect", State: progress.Warned, Err: err,
-			Text: "the pinned sources are not protected from nix-collect-garbage, which makes them be fetched again"})
+		p.Progress.Send(progress.Event{
+			Task: "protect", State: progress.Warned, Err: err,
+			Text: "the pinned sources are not protected from nix-collect-garbage, which makes them be fetched again",
+		})
 	}
 }
 

@@ -215,9 +215,13 @@ func (p Pinner) key(name string, all []want) (string, error) {
 		}
 	}
 	if slices.Contains(p.Workspace.Names(), name) {
-		return "", &Error{What: fmt.Sprintf("host %s has no version of NixOS of its own", name),
-			Way: fmt.Sprintf("it follows the others: nixos-staged-hive versions update nixos; its own would be hosts.%s.nixos in %s", name, VersionsName)}
+		return "", &Error{
+			What: fmt.Sprintf("host %s has no version of NixOS of its own", name),
+			Way:  fmt.Sprintf("it follows the others: nixos-staged-hive versions update nixos; its own would be hosts.%s.nixos in %s", name, VersionsName),
+		}
 	}
-	return "", &Error{What: fmt.Sprintf("there is no pin %s%s", name, didYouMean(name, append(names, p.Workspace.Names()...))),
-		Way: "pins are nixos, disko, k3s, and hosts with a version of their own"}
+	return "", &Error{
+		What: fmt.Sprintf("there is no pin %s%s", name, didYouMean(name, append(names, p.Workspace.Names()...))),
+		Way:  "pins are nixos, disko, k3s, and hosts with a version of their own",
+	}
 }

@@ -128,11 +128,15 @@ func findDefinitions(dir string) (string, error) {
 	case len(found) == 1:
 		return found[0], nil
 	case len(found) > 1:
-		return "", &Error{What: fmt.Sprintf("%s has several folders of definitions: %s", dir, strings.Join(found, ", ")),
-			Way: fmt.Sprintf("keep one, or name one of them %s", DefinitionsName)}
+		return "", &Error{
+			What: fmt.Sprintf("%s has several folders of definitions: %s", dir, strings.Join(found, ", ")),
+			Way:  fmt.Sprintf("keep one, or name one of them %s", DefinitionsName),
+		}
 	}
-	return "", &Error{What: fmt.Sprintf("%s is not a workspace: it has no folder %s", dir, DefinitionsName),
-		Way: "create one with: nixos-staged-hive init (or name another folder with -p)"}
+	return "", &Error{
+		What: fmt.Sprintf("%s is not a workspace: it has no folder %s", dir, DefinitionsName),
+		Way:  "create one with: nixos-staged-hive init (or name another folder with -p)",
+	}
 }
 
 // definitionFolders lists the visible folders, or links to one, that match *[nN]ix[cC]onfigs.
@@ -183,8 +187,10 @@ func listDefinitions(dir, folder string) (hosts []Definition, warnings []string,
 		}
 	}
 	if len(hosts) == 0 && len(problems) == 0 {
-		problems = append(problems, &Error{What: fmt.Sprintf("folder %s has no definitions", filepath.Join(dir, folder)),
-			Way: fmt.Sprintf("put a NixOS configuration there, %s/NAME.nix or %s/NAME/default.nix for host NAME; init writes an example into an empty one", folder, folder)})
+		problems = append(problems, &Error{
+			What: fmt.Sprintf("folder %s has no definitions", filepath.Join(dir, folder)),
+			Way:  fmt.Sprintf("put a NixOS configuration there, %s/NAME.nix or %s/NAME/default.nix for host NAME; init writes an example into an empty one", folder, folder),
+		})
 	}
 	slices.SortFunc(hosts, func(a, b Definition) int { return strings.Compare(a.Name, b.Name) })
 	return hosts, warnings, errors.Join(problems...)

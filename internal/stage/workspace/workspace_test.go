@@ -83,8 +83,11 @@ func TestEveryNixFileAndFolderWithDefaultIsAHost(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []Definition{
-		{"bad name!", "nixConfigs/bad name!.nix"}, {"linked", "nixConfigs/linked.nix"}, {"linked2", "nixConfigs/linked2"},
-		{"web1", "nixConfigs/web1"}, {"web2", "nixConfigs/web2.nix"},
+		{"bad name!", "nixConfigs/bad name!.nix"},
+		{"linked", "nixConfigs/linked.nix"},
+		{"linked2", "nixConfigs/linked2"},
+		{"web1", "nixConfigs/web1"},
+		{"web2", "nixConfigs/web2.nix"},
 	}
 	if !slices.Equal(w.Hosts, want) {
 		t.Errorf("hosts %v\nwant  %v", w.Hosts, want)
