@@ -76,8 +76,11 @@ const fourNodes = `
 
 func fourNodesKnown() []colmena.Node {
 	return []colmena.Node{
-		{Name: "good", Tags: []string{"up", "all"}, Deployable: true}, {Name: "good2", Tags: []string{"up", "all"}, Deployable: true},
-		{Name: "down", Tags: []string{"all"}, Deployable: true}, {Name: "hidden"}, {Name: "nobuild", Deployable: true},
+		{Name: "good", Tags: []string{"up", "all"}, Deployable: true},
+		{Name: "good2", Tags: []string{"up", "all"}, Deployable: true},
+		{Name: "down", Tags: []string{"all"}, Deployable: true},
+		{Name: "hidden"},
+		{Name: "nobuild", Deployable: true},
 		{Name: "noswitch", Deployable: true},
 	}
 }
@@ -141,8 +144,13 @@ func TestExitCodesTellTheTruth(t *testing.T) {
 }
 
 func TestOneBrokenHostOfAChunkIsExplained(t *testing.T) {
-	nodes := []colmena.Node{{Name: "bad", Deployable: true}, {Name: "a-long-name-of-a-host", Deployable: true}, {Name: "another-long-name", Deployable: true},
-		{Name: "one-more-long-name", Deployable: true}, {Name: "the-last-long-name", Deployable: true}}
+	nodes := []colmena.Node{
+		{Name: "bad", Deployable: true},
+		{Name: "a-long-name-of-a-host", Deployable: true},
+		{Name: "another-long-name", Deployable: true},
+		{Name: "one-more-long-name", Deployable: true},
+		{Name: "the-last-long-name", Deployable: true},
+	}
 	each(t, "", `bad.broken = "eval"; a-long-name-of-a-host = { }; another-long-name = { }; one-more-long-name = { }; the-last-long-name = { };`, nodes,
 		func(t *testing.T, l lab) {
 			o, _, errOut := l.run(t, "build")

@@ -2,6 +2,7 @@ package colmena
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"regexp"
 	"slices"
@@ -55,7 +56,11 @@ func (w *watcher) Write(b []byte) (int, error) {
 	if w.to == nil {
 		return len(b), nil
 	}
-	return w.to.Write(b)
+	n, err := w.to.Write(b)
+	if err != nil {
+		return n, fmt.Errorf("pass on what Colmena says: %w", err)
+	}
+	return n, nil
 }
 
 func (w *watcher) collect(part []byte) {

@@ -68,8 +68,12 @@ type flag struct {
 // globals are accepted before and after the subcommand.
 func globals() []flag {
 	return []flag{
-		{long: "show-trace"}, {long: "impure"}, {long: "nix-option", values: 2}, {long: "config", short: "f", values: 1},
-		{long: "help", short: "h"}, {long: "color", values: 1, check: oneOf("auto", "always", "never")},
+		{long: "show-trace"},
+		{long: "impure"},
+		{long: "nix-option", values: 2},
+		{long: "config", short: "f", values: 1},
+		{long: "help", short: "h"},
+		{long: "color", values: 1, check: oneOf("auto", "always", "never")},
 	}
 }
 

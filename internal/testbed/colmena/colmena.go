@@ -87,7 +87,7 @@ func (p *program) dispatch(ctx context.Context) int {
 	if err != nil {
 		return p.fail(err)
 	}
-	defer os.RemoveAll(temp)
+	defer func() { _ = os.RemoveAll(temp) }() // what stays is a small file below TMPDIR
 	p.temp = temp
 	if code := p.openHive(); code != 0 {
 		return code
@@ -99,7 +99,7 @@ func (p *program) dispatch(ctx context.Context) int {
 	case "eval", "introspect":
 		return p.eval(ctx)
 	case "apply-local":
-		return p.applyLocal(ctx)
+		return p.applyLocal()
 	case "build", "apply", "upload-keys", "exec":
 		return p.onHosts(ctx)
 	}

@@ -114,7 +114,7 @@ func (p *program) eval(ctx context.Context) int {
 	return 0
 }
 
-func (p *program) applyLocal(ctx context.Context) int {
+func (p *program) applyLocal() int {
 	release, _ := os.ReadFile("/etc/os-release")
 	if !slices.Contains(strings.Split(string(release), "\n"), "ID=nixos") {
 		p.log("ERROR", `"apply-local" only works on NixOS machines.`)
