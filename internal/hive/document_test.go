@@ -73,8 +73,13 @@ func ruleGroups() []ruleGroup {
 		title string
 		rules []hostRule
 	}{
-		{"Names", nameRules()}, {"Network", networkRules()}, {"Logins", loginRules()}, {"Boot", bootRules()},
-		{"Storage", storageRules()}, {"Deployment and secrets", deploymentRules()}, {"Release", releaseRules()},
+		{"Names", nameRules()},
+		{"Network", networkRules()},
+		{"Logins", loginRules()},
+		{"Boot", bootRules()},
+		{"Storage", storageRules()},
+		{"Deployment and secrets", deploymentRules()},
+		{"Release", releaseRules()},
 	} {
 		group := ruleGroup{title: g.title}
 		for _, r := range g.rules {

@@ -180,15 +180,19 @@ func choose(src Source, spec Spec, listing []byte) (string, error) {
 	case len(found) == 0:
 		return "", notFound(src, spec)
 	case len(found) == 2 && found[0] != found[1]:
-		return "", &SpecError{Text: spec.Text, Why: "it is a branch and a tag with different contents",
-			Way: fmt.Sprintf("write refs/heads/%s or refs/tags/%s", spec.Text, spec.Text)}
+		return "", &SpecError{
+			Text: spec.Text, Why: "it is a branch and a tag with different contents",
+			Way: fmt.Sprintf("write refs/heads/%s or refs/tags/%s", spec.Text, spec.Text),
+		}
 	}
 	return found[0], nil
 }
 
 func notFound(src Source, spec Spec) error {
-	e := &SpecError{Text: spec.Text, Why: fmt.Sprintf("%s has no such branch or tag", src.Repository),
-		Way: fmt.Sprintf("correct it in versions.json; git ls-remote %s lists what there is", src.Repository)}
+	e := &SpecError{
+		Text: spec.Text, Why: fmt.Sprintf("%s has no such branch or tag", src.Repository),
+		Way: fmt.Sprintf("correct it in versions.json; git ls-remote %s lists what there is", src.Repository),
+	}
 	if spec.shortened() {
 		e.Way = "if it is a commit, write all 40 digits of its id"
 	}
