@@ -48,6 +48,6 @@ func pages(ctx context.Context, s sources) (map[string]string, error) {
 	}
 	return map[string]string{
 		"options.md":  optionsPage(o),
-		"commands.md": commandsPage(cli.Commands()),
+		"commands.md": commandsPage(cli.Commands()), //nolint:contextcheck // the tree is only read, nothing of it runs
 	}, nil
 }
