@@ -108,7 +108,7 @@ func spread(n *node) (head *node, args []*node) {
 // call judges a function with its arguments.
 func (s *scanner) call(n *node, sc *scope) {
 	head, args := spread(n)
-	if called(head) == "import" {
+	if imports(called(head)) {
 		s.imported(args[0], sc)
 	}
 	if called(head) == "map" && s.mapped(args, sc) {

@@ -11,6 +11,7 @@ import (
 type scan struct {
 	literals []mention // path literals, and paths given to something that reads: folders with all that is in them
 	strings  []mention // texts that are absolute paths. Most are settings for the machine and are read by nobody here
+	passed   []mention // paths made from the environment that are passed on
 	imports  []string  // what import and imports name, Nix files whatever they are called
 	env      []string  // variables asked for
 	doubts   []mention // why this file cannot be tracked; path is the reason
@@ -214,8 +215,7 @@ func (s *scanner) value(n *node, v constant) {
 	case v.path:
 		s.literals = append(s.literals, m)
 	case v.env && filepath.IsAbs(v.text):
-		// From here on anybody may make paths of it. That is harmless only if nothing can be below it.
-		s.literals = append(s.literals, m)
+		s.passed = append(s.passed, m)
 	case strings.HasPrefix(v.text, "/") && !strings.ContainsAny(v.text, "\n\x00"):
 		s.strings = append(s.strings, m)
 	}
@@ -314,7 +314,7 @@ func (s *scanner) inherits(n *node, b binding, outer *scope) {
 func (s *scanner) bindingValue(n *node, b binding, sc *scope) {
 	last := b.names[len(b.names)-1].name
 	switch {
-	case last == "imports":
+	case slices.Contains([]string{"imports", "modules", "extraModules", "sharedModules"}, last):
 		s.importsOf(b.value, sc)
 	case slices.Contains(readOptions(), last):
 		s.readBy(b.value, last, sc)
@@ -355,19 +355,26 @@ func (s *scanner) importsOf(n *node, sc *scope) {
 	}
 }
 
-// imported judges one module. Modules that are written in place, or come from a call, are looked at as what they are.
+// imported judges one module. Modules that are written in place, or imported from a known file, are looked at as such.
 func (s *scanner) imported(n *node, sc *scope) {
 	if v, ok := s.constant(n, sc, 0); ok {
 		s.imports = append(s.imports, v.text)
 		return
 	}
 	switch n.form {
-	case nodeSet, nodeLambda, nodeApply, nodeSearch:
+	case nodeSet, nodeLambda, nodeSearch:
+	case nodeApply:
+		head, args := spread(n)
+		_, known := s.constant(args[0], sc, 0)
+		s.anyFile = s.anyFile || !imports(called(head)) || !known
 	default:
-		if !s.ofPins(n, sc) {
-			s.anyFile = true
-		}
+		s.anyFile = s.anyFile || !s.ofPins(n, sc)
 	}
+}
+
+// imports are functions of Nix and nixpkgs that evaluate the file they are given.
+func imports(name string) bool {
+	return slices.Contains([]string{"import", "callPackage", "callPackages", "importApply"}, name)
 }
 
 // path judges an argument that is read: a constant is an input, what stays below a literal is one with it.

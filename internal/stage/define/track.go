@@ -131,7 +131,8 @@ func (t *tracker) look(tr *trail, s Source, file string) []string {
 		tr.question(t.at(file, d))
 	}
 	var next []string
-	for _, m := range found.literals {
+	// Whoever gets a path of the environment may make others of it, as of a literal.
+	for _, m := range slices.Concat(found.literals, found.passed) {
 		next = append(next, t.literal(tr, s, file, m)...)
 	}
 	for _, m := range found.strings {
@@ -157,6 +158,10 @@ func (t *tracker) library(tr *trail, s Source, file string, found scan) {
 		if filepath.IsAbs(m.path) {
 			t.literal(tr, s, file, m)
 		}
+	}
+	// A home folder that a library offers as a setting is not searched by it.
+	for _, m := range found.passed {
+		tr.input(m.path, false)
 	}
 }
 
@@ -276,6 +281,7 @@ func (t *tracker) scan(file string) scan {
 func (s scan) and(o scan) scan {
 	return scan{
 		literals: slices.Concat(s.literals, o.literals), strings: slices.Concat(s.strings, o.strings),
+		passed:  slices.Concat(s.passed, o.passed),
 		imports: slices.Concat(s.imports, o.imports), env: slices.Concat(s.env, o.env),
 		doubts: slices.Concat(s.doubts, o.doubts), rooted: slices.Concat(s.rooted, o.rooted),
 		climbs: s.climbs || o.climbs, anyFile: s.anyFile || o.anyFile, nodes: s.nodes || o.nodes,
