@@ -117,6 +117,7 @@ func advice() []struct{ part, hint string } {
 		{"is used but not defined", "the option has no default: set it in the definition"},
 		{"has conflicting definition values", "two modules set one option: use lib.mkForce at the one that shall win"},
 		{"undefined variable", "the name is not known here: is it in the function's arguments, `{ config, lib, pkgs, ... }:`?"},
+		{"already defined at", "one set has it twice: join the two, or remove one"},
 		{"attribute '", "the set has no such attribute: check its spelling, and whether this NixOS version has it"},
 		{"was not found in the Nix search path", "only <nixpkgs> is known, as the pinned one; import other sources by path or by fetchTarball with sha256"},
 		{"Expected a module, but found", "a definition is an attribute set, or a function to one: `{ config, lib, pkgs, ... }: { }`"},
