@@ -34,6 +34,7 @@ func brokenDefinitions() map[string]broken {
 		"option":       {"{\n  services.opensshd.enable = true;\n}\n", "option.nix", "`services.opensshd' does not exist", "spelling"},
 		"hive-option":  {"{\n  hive.admin.sshKey = \"x\";\n}\n", "hive-option.nix", "`hive.admin.sshKey' does not exist", "spelling"},
 		"attribute":    {"{ lib, ... }:\n{\n  boot.kernelParams = lib.noSuchThing [ ];\n}\n", "attribute.nix:3:", "attribute 'noSuchThing' missing", "spelling"},
+		"twice":        {"{\n  boot.loader.timeout = 1;\n  boot.loader = { timeout = 2; };\n}\n", "twice.nix", "already defined", "join the two"},
 		"throw":        {"{\n  networking.hostName = throw \"the owner says no\";\n}\n", "throw.nix", "the owner says no", ""},
 		"abort":        {"{\n  networking.hostName = builtins.abort \"the owner says stop\";\n}\n", "abort.nix", "the owner says stop", ""},
 		"assert":       {"{ ... }:\nassert 1 == 2;\n{ }\n", "assert.nix:2:", "assertion '(1 == 2)' failed", ""},
