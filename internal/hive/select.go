@@ -25,7 +25,7 @@ func Select(h Hive, patterns []string) ([]Host, error) {
 	for _, pattern := range wanted {
 		hits, ambiguous := match(h, pattern)
 		if len(hits) == 0 {
-			missed = append(missed, Missed{Pattern: pattern, Ambiguous: ambiguous, Nearest: nearest(pattern, vocabulary(h, pattern))})
+			missed = append(missed, Missed{Pattern: pattern, Ambiguous: ambiguous, Nearest: Nearest(pattern, vocabulary(h, pattern))})
 		}
 		for _, name := range hits {
 			chosen[name] = true
@@ -138,12 +138,14 @@ func vocabulary(h Hive, pattern string) []string {
 	return words
 }
 
-// nearest is the word with the fewest typing errors between it and the pattern, empty if more than a third of the
-// pattern would have to change. Of equals, the first.
-func nearest(pattern string, words []string) string {
-	best, fewest := "", (len([]rune(pattern))+2)/3+1
+// Nearest is the word with the fewest typing errors between it and what was written, whatever the case, of equals the first. It is
+// empty if more than a third of what was written would have to change; two errors are always allowed, because two letters that
+// changed places count as two, but never as many as there are letters.
+func Nearest(written string, words []string) string {
+	letters := len([]rune(written))
+	best, fewest := "", min(max(2, (letters+2)/3)+1, letters)
 	for _, w := range words {
-		if d := distance(strings.ToLower(pattern), strings.ToLower(w)); w != "" && d < fewest {
+		if d := distance(strings.ToLower(written), strings.ToLower(w)); w != "" && d < fewest {
 			best, fewest = w, d
 		}
 	}

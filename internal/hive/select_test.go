@@ -130,3 +130,27 @@ func FuzzSelectNeverPanicsAndNeverSelectsStrangers(f *testing.F) {
 		}
 	})
 }
+
+func TestTheNearestWordIsMeantUnlessTooMuchIsWrong(t *testing.T) {
+	for _, tt := range []struct {
+		written string
+		words   []string
+		want    string
+	}{
+		{"nixso", []string{"disko", "nixos"}, "nixos"},
+		{"ks3", []string{"nixos", "k3s"}, "k3s"}, // two letters that changed places
+		{"WEB1", []string{"web2", "web1"}, "web1"},
+		{"web3", []string{"web1", "web2"}, "web1"},
+		{"workstatoin-of-mia", []string{"workstation-of-mio"}, "workstation-of-mio"},
+		{"größe", []string{"grosse", "große"}, "große"},
+		{"", []string{"", "a"}, ""},
+		{"a", []string{"b"}, ""},
+		{"ab", []string{"cd", "ad"}, "ad"},
+		{"abc", []string{"xyz", ""}, ""},
+		{"abcdef", []string{"abcxyz"}, ""},
+	} {
+		if got := Nearest(tt.written, tt.words); got != tt.want {
+			t.Errorf("%q of %q: got %q, want %q", tt.written, tt.words, got, tt.want)
+		}
+	}
+}

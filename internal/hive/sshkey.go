@@ -31,6 +31,14 @@ const (
 	shortestRSA  = 2048
 )
 
+// IsPublicKey reports whether line is one that ssh-keygen writes to a .pub file, "TYPE BASE64 [COMMENT]", with a whole key that sshd
+// takes. Options in front, which authorized_keys may have, are not: they cannot be told from other text. Neither is a certificate.
+func IsPublicKey(line string) bool {
+	kind, _ := cutWord(line)
+	fault := judgeKey(line)
+	return (fault == keyFine || fault == keyShortRSA) && slices.Contains(keyTypes(), kind) && !strings.ContainsAny(line, "\x00\r\n")
+}
+
 // judgeKey looks at one entry of an authorizedKeys.keys list: one or more lines in the form of sshd(8)'s authorized_keys
 // file. The worst line decides.
 func judgeKey(entry string) keyFault {

@@ -59,3 +59,34 @@ func FuzzAnyKeyTextIsJudgedWithoutPanicAndNeverQuoted(f *testing.F) {
 		}
 	})
 }
+
+func TestALineOfAPubFileIsOneWholeKeyAndNothingElse(t *testing.T) {
+	key := strings.TrimSpace(string(mustRead("fine-ed25519.pub")))
+	for line, want := range map[string]bool{
+		key:                                   true,
+		key + " and a comment":                true,
+		key[:len(key)/2]:                      false,
+		"":                                    false,
+		"# " + key:                            false,
+		" " + key:                             false,
+		`command="x" ` + key:                  false,
+		"anything " + key:                     false,
+		key + "\n":                            false,
+		key + "\n" + key:                      false,
+		key + "\x00":                          false,
+		"ssh-ed25519 AAAA":                    false,
+		"ssh-ed25519":                         false,
+		"/home/mia/.ssh/key.pub":              false,
+		"-----BEGIN OPENSSH PRIVATE KEY-----": false,
+		strings.Replace(key, "ssh-ed25519 ", "ssh-ed25519-cert-v01@openssh.com ", 1): false,
+	} {
+		if got := IsPublicKey(line); got != want {
+			t.Errorf("%q: got %v", line, got)
+		}
+	}
+	for name, want := range map[string]bool{"short-rsa1024.pub": true, "dsa.pub": false} {
+		if got := IsPublicKey(strings.TrimSpace(string(mustRead(name)))); got != want {
+			t.Errorf("%s: got %v", name, got)
+		}
+	}
+}

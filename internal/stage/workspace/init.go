@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 
+	"nixos-staged-hive/internal/hive"
 	"nixos-staged-hive/internal/pin"
 	"nixos-staged-hive/internal/run"
 )
@@ -85,7 +86,7 @@ func (o Options) check() error {
 		"login name %q is not possible", o.AdminName)
 	wrong(systemForm.MatchString(o.System), "write x86_64-linux or aarch64-linux", "platform %q is not possible", o.System)
 	for _, key := range o.Keys {
-		wrong(isPublicKey(key), "give the one line of a .pub file, such as ~/.ssh/id_ed25519.pub", "this is not a public SSH key: %.40q", key)
+		wrong(hive.IsPublicKey(key), "give the one line of a .pub file, such as ~/.ssh/id_ed25519.pub", "this is not a public SSH key: %.40q", key)
 	}
 	_, nixosErr := pin.ParseSpec(o.NixOS)
 	_, diskoErr := pin.ParseSpec(o.Disko)

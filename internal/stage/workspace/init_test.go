@@ -242,7 +242,11 @@ func TestTheWrapperPassesItsFolderAndAllArguments(t *testing.T) {
 
 func TestKeysAreFoundInTheOrderSSHTriesThem(t *testing.T) {
 	home := filepath.Join(t.TempDir(), "home [x]")
-	rsa := "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQ== old"
+	text, err := os.ReadFile(filepath.Join(need.Module(t), "internal", "hive", "testdata", "keys", "fine-rsa2048.pub"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rsa := strings.TrimSpace(string(text))
 	put(t, filepath.Join(home, ".ssh", "id_rsa.pub"), rsa+"\n", false)
 	put(t, filepath.Join(home, ".ssh", "a-work.pub"), "# comment\n"+ed25519+" work\n", false)
 	put(t, filepath.Join(home, ".ssh", "id_ed25519.pub"), ed25519+" mia@laptop\r\n", false)

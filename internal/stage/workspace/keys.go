@@ -2,13 +2,12 @@ package workspace
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/binary"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"nixos-staged-hive/internal/hive"
 	"nixos-staged-hive/internal/run"
 )
 
@@ -65,28 +64,9 @@ func rank(file string) int {
 func publicKeys(text, from string) []Key {
 	var keys []Key
 	for line := range strings.Lines(text) {
-		if line = strings.TrimSpace(line); isPublicKey(line) {
+		if line = strings.TrimSpace(line); hive.IsPublicKey(line) {
 			keys = append(keys, Key{Line: line, From: from})
 		}
 	}
 	return keys
-}
-
-// isPublicKey checks "TYPE BASE64 [COMMENT]": the encoded key begins with its type again (RFC 4253, 6.6).
-func isPublicKey(line string) bool {
-	words := strings.Fields(line)
-	if len(words) < 2 || strings.ContainsAny(line, "\x00\r\n") || strings.Contains(words[0], "-cert-v") {
-		return false
-	}
-	known := []string{
-		"ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521",
-		"sk-ssh-ed25519@openssh.com", "sk-ecdsa-sha2-nistp256@openssh.com",
-	}
-	blob, err := base64.StdEncoding.DecodeString(words[1])
-	if err != nil || !slices.Contains(known, words[0]) || len(blob) < 4 {
-		return false
-	}
-	n := binary.BigEndian.Uint32(blob)
-	rest := blob[4:]
-	return int64(n) < int64(len(rest)) && string(rest[:n]) == words[0]
 }
