@@ -290,7 +290,7 @@ func writeEntry(file string, e entry) error {
 		err = os.Rename(temp.Name(), file)
 	}
 	if err != nil {
-		os.Remove(temp.Name())
+		_ = os.Remove(temp.Name())
 		return fmt.Errorf("remember facts: %w", err)
 	}
 	return nil
@@ -311,7 +311,7 @@ func prune(dir string) {
 		bytes += f.Size()
 		left := len(f.Name()) > 4 && f.Name()[:4] == "new-" && time.Since(f.ModTime()) > time.Hour
 		if i >= mostEntries || bytes > mostBytes || left {
-			os.Remove(filepath.Join(dir, f.Name()))
+			_ = os.Remove(filepath.Join(dir, f.Name())) // another run may have been faster
 		}
 	}
 }

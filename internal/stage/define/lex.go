@@ -159,15 +159,15 @@ func (l *lexer) openIndented() {
 func (l *lexer) wordOrSign() error {
 	rest := l.text[l.at:]
 	best, length := tokEnd, 0
-	for _, candidate := range []struct {
-		kind   kind
-		length int
-	}{
-		{tokWord, word(rest)}, {tokNumber, number(rest)}, {tokPath, path(rest)}, {tokPath, pathStart(rest)},
-		{tokPath, homePath(rest)}, {tokSearch, searchPath(rest)}, {tokURI, uri(rest)},
+	for _, candidate := range []token{
+		{kind: tokWord, pos: word(rest)},
+		{kind: tokNumber, pos: number(rest)},
+		{kind: tokPath, pos: max(path(rest), pathStart(rest), homePath(rest))},
+		{kind: tokSearch, pos: searchPath(rest)},
+		{kind: tokURI, pos: uri(rest)},
 	} {
-		if candidate.length > length {
-			best, length = candidate.kind, candidate.length
+		if candidate.pos > length { // here: where the token would end
+			best, length = candidate.kind, candidate.pos
 		}
 	}
 	for _, s := range signs() {

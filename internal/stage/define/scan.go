@@ -57,12 +57,12 @@ func scanText(text, base, home string, env func(string) string) scan {
 	s := &scanner{breaks: breaks(text), base: base, home: home, env: env, left: mostSteps}
 	n, err := parse(text)
 	if err != nil {
-		s.scan.doubts = append(s.scan.doubts, mention{path: "is not understood", line: 0})
+		s.doubts = append(s.doubts, mention{path: "is not understood", line: 0})
 		return s.scan
 	}
 	s.walk(n, nil)
 	if s.left <= 0 {
-		s.scan.doubts = append(s.scan.doubts, mention{path: "is too intricate to follow", line: 0})
+		s.doubts = append(s.doubts, mention{path: "is too intricate to follow", line: 0})
 	}
 	return s.scan
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"io/fs"
 	"os"
@@ -21,6 +22,20 @@ const (
 	folderEntries = 2000     // entries of a folder outside of the workspace, all levels
 	folderBytes   = 32 << 20 // that are hashed of it
 )
+
+// digest sums up texts, each ended so that no two lists of them read the same.
+type digest struct{ hash.Hash }
+
+func newDigest() digest { return digest{sha256.New()} }
+
+func (d digest) add(texts ...string) {
+	for _, text := range texts {
+		d.Write([]byte(text))
+		d.Write([]byte{0})
+	}
+}
+
+func (d digest) text() string { return hex.EncodeToString(d.Sum(nil)) }
 
 // watch looks at files, at each one once.
 type watch struct {
@@ -98,16 +113,15 @@ func signature(info fs.FileInfo) string {
 
 // folderState sums up a folder with everything in it, up to the bounds.
 func folderState(dir string) (string, error) {
-	sum := sha256.New()
-	f := folder{sum: sum}
+	f := folder{sum: newDigest()}
 	if err := f.add(dir, ""); err != nil {
 		return "", err
 	}
-	return "folder " + hex.EncodeToString(sum.Sum(nil)), nil
+	return "folder " + f.sum.text(), nil
 }
 
 type folder struct {
-	sum     io.Writer
+	sum     digest
 	entries int
 	bytes   int64
 }
@@ -120,7 +134,7 @@ func (f *folder) add(dir, below string) error {
 	for _, e := range entries {
 		f.entries++
 		name := filepath.Join(below, e.Name())
-		fmt.Fprintf(f.sum, "%s\x00%v\x00", name, e.Type())
+		f.sum.add(name, e.Type().String())
 		if err := f.entry(filepath.Join(dir, e.Name()), name); err != nil {
 			return err
 		}
@@ -134,7 +148,7 @@ func readDir(dir string, n int) ([]fs.DirEntry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errUnwatched, err)
 	}
-	defer d.Close()
+	defer func() { _ = d.Close() }()
 	entries, err := d.ReadDir(n + 1)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("%w: %w", errUnwatched, err)
@@ -149,14 +163,14 @@ func readDir(dir string, n int) ([]fs.DirEntry, error) {
 func (f *folder) entry(path, name string) error {
 	link, err := os.Readlink(path)
 	if err == nil {
-		fmt.Fprintf(f.sum, "%s\x00", link)
+		f.sum.add(link)
 		if strings.HasPrefix(link, storeFolder) {
 			return nil
 		}
 	}
 	info, err := os.Stat(path)
 	if err != nil {
-		fmt.Fprintf(f.sum, "absent\x00")
+		f.sum.add("absent")
 		return nil //nolint:nilerr // a link to nowhere is a state
 	}
 	if info.IsDir() {
@@ -172,7 +186,7 @@ func (f *folder) entry(path, name string) error {
 		return fmt.Errorf("%w: it holds more than %d MiB", errUnwatched, folderBytes>>20)
 	}
 	state, err := fileState(path, info)
-	fmt.Fprintf(f.sum, "%s\x00", state)
+	f.sum.add(state)
 	return err
 }
 
@@ -183,7 +197,7 @@ func unwatched() []string { return []string{".git", "generated", ".staged-hive"}
 
 // workspaceState sums up all files of a workspace, except the unwatched ones, and links to build results.
 func (w *watch) workspaceState(root string) (string, error) {
-	sum := sha256.New()
+	sum := newDigest()
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return fmt.Errorf("%w: %w", errUnwatched, err)
@@ -198,10 +212,10 @@ func (w *watch) workspaceState(root string) (string, error) {
 			}
 			return nil
 		}
-		fmt.Fprintf(sum, "%s\x00%v\x00", rel, d.Type())
+		sum.add(rel, d.Type().String())
 		return w.addEntry(sum, root, path, d)
 	})
-	return hex.EncodeToString(sum.Sum(nil)), err
+	return sum.text(), err
 }
 
 // leftOut: nix-build leaves links named result, result-2, result-doc beside the files.
@@ -222,7 +236,7 @@ func watched(root, path string) bool {
 	return !slices.Contains(unwatched(), top) && top != "result" && !strings.HasPrefix(top, "result-")
 }
 
-func (w *watch) addEntry(sum io.Writer, root, path string, d fs.DirEntry) error {
+func (w *watch) addEntry(sum digest, root, path string, d fs.DirEntry) error {
 	switch {
 	case d.IsDir():
 		return nil
@@ -232,17 +246,17 @@ func (w *watch) addEntry(sum io.Writer, root, path string, d fs.DirEntry) error 
 		return nil // sockets and pipes; nobody can read them as files
 	}
 	state, err := w.state(path, false)
-	fmt.Fprintf(sum, "%s\x00", state)
+	sum.add(state)
 	return err
 }
 
 // addLink adds where a link points, and what is there if that is outside.
-func (w *watch) addLink(sum io.Writer, root, path string) error {
+func (w *watch) addLink(sum digest, root, path string) error {
 	target, err := os.Readlink(path)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errUnwatched, err)
 	}
-	fmt.Fprintf(sum, "%s\x00", target)
+	sum.add(target)
 	real, err := filepath.EvalSymlinks(path)
 	if err == nil && (watched(root, real) || strings.HasPrefix(real, storeFolder)) {
 		return nil
@@ -251,7 +265,7 @@ func (w *watch) addLink(sum io.Writer, root, path string) error {
 	if err != nil {
 		return fmt.Errorf("%s links to %s, which %w", path, target, err)
 	}
-	fmt.Fprintf(sum, "%s\x00", state)
+	sum.add(state)
 	return nil
 }
 

@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,7 +20,7 @@ const cacheFormat = 1
 // common sums up what all hosts of an input depend on: this program, Nix, its configuration and environment, the files
 // that nixpkgs reads of its own accord, the workspace, and who is in it.
 func (t *tracker) common() (string, error) {
-	sum := sha256.New()
+	sum := newDigest()
 	tree, err := sumOf(t.in.Tree)
 	if err != nil {
 		return "", err
@@ -30,18 +29,18 @@ func (t *tracker) common() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	fmt.Fprintf(sum, "%d\x00%d\x00%s\x00%s\x00%s\x00%s\x00%s\x00", cacheFormat, hive.Schema, t.in.Tool, tree, files, t.in.Workspace, t.in.Generated)
+	sum.add(fmt.Sprint(cacheFormat, hive.Schema), t.in.Tool, tree, files, t.in.Workspace, t.in.Generated)
 	t.nixProgram(sum)
 	t.environment(sum)
 	for _, s := range t.in.Sources {
-		fmt.Fprintf(sum, "%q %q %q\x00", s.Name, s.Definition, s.Without)
+		sum.add(fmt.Sprintf("%q %q %q", s.Name, s.Definition, s.Without))
 		hardware, err := t.watch.state(filepath.Join(t.in.Generated, s.Name, "hardware-configuration.nix"), false)
 		if err != nil {
 			return "", err
 		}
-		fmt.Fprintf(sum, "%s\x00", hardware)
+		sum.add(hardware)
 	}
-	return hex.EncodeToString(sum.Sum(nil)), nil
+	return sum.text(), nil
 }
 
 // key sums up what one host depends on inside of the workspace.
@@ -52,7 +51,7 @@ func key(common string, s Source) string {
 
 // nixProgram tells which Nix is installed without starting it: the program that PATH leads to, and the evaluator's
 // library beside it, by what the file system says.
-func (t *tracker) nixProgram(sum io.Writer) {
+func (t *tracker) nixProgram(sum digest) {
 	program := onPath("nix-instantiate")
 	files := []string{program}
 	if program != "" {
@@ -63,9 +62,9 @@ func (t *tracker) nixProgram(sum io.Writer) {
 		}
 	}
 	for _, file := range files {
-		fmt.Fprintf(sum, "%s\x00", file)
+		sum.add(file)
 		if info, err := os.Stat(file); err == nil {
-			fmt.Fprintf(sum, "%s\x00", signature(info))
+			sum.add(signature(info))
 		}
 	}
 }
@@ -86,13 +85,13 @@ func onPath(name string) string {
 
 // environment adds the variables that Nix and nixpkgs read (nixpkgs 24.05: all getEnv in it), and the files they name.
 // NIX_PATH is set by us.
-func (t *tracker) environment(sum io.Writer) {
+func (t *tracker) environment(sum digest) {
 	vars := slices.Sorted(slices.Values(os.Environ()))
 	for _, v := range vars {
 		name, _, _ := strings.Cut(v, "=")
 		known := slices.Contains([]string{"HOME", "XDG_CONFIG_HOME", "XDG_CONFIG_DIRS", "IN_NIX_SHELL", "VERBOSE", "SHELL"}, name)
 		if known || strings.HasPrefix(name, "NIX") && name != "NIX_PATH" {
-			fmt.Fprintf(sum, "%s\x00", v)
+			sum.add(v)
 		}
 	}
 	for _, file := range configurations() {
@@ -107,7 +106,7 @@ func (t *tracker) environment(sum io.Writer) {
 			continue
 		}
 		state, err := t.watch.state(path, true)
-		fmt.Fprintf(sum, "%s\x00%s\x00%v\x00", path, state, err)
+		sum.add(path, state, fmt.Sprint(err))
 	}
 }
 
@@ -136,9 +135,9 @@ func configurations() []string {
 }
 
 // configuration adds a nix.conf and what it includes.
-func (t *tracker) configuration(sum io.Writer, file string, depth int) {
+func (t *tracker) configuration(sum digest, file string, depth int) {
 	state, err := t.watch.state(file, false)
-	fmt.Fprintf(sum, "%s\x00%s\x00%v\x00", file, state, err)
+	sum.add(file, state, fmt.Sprint(err))
 	text, err := os.ReadFile(file)
 	if err != nil || depth > 8 {
 		return
