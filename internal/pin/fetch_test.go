@@ -21,16 +21,6 @@ import (
 	"nixos-staged-hive/internal/testbed/need"
 )
 
-// realNix makes the tests use the machine's own store without any binary cache.
-func realNix(t *testing.T) {
-	t.Helper()
-	need.Program(t, "nix-store")
-	if _, set := os.LookupEnv("NIX_REMOTE"); !set && os.Getuid() == 0 {
-		t.Setenv("NIX_REMOTE", "local")
-	}
-	t.Setenv("NIX_CONFIG", "substituters =\nbuild-users-group =\nsandbox = false")
-}
-
 // unique is text no earlier run has put into the store.
 func unique() string { return strconv.FormatInt(time.Now().UnixNano(), 36) }
 
@@ -120,7 +110,7 @@ func deleteFromStore(t *testing.T, storePath string) {
 }
 
 func TestAFolderIsPinnedByItsContentWithoutGit(t *testing.T) {
-	realNix(t)
+	need.Store(t)
 	dir := tree(t, unique())
 	f := Fetcher{Run: run.Local{}, Dir: filepath.Dir(dir)}
 	first, err := resolve(t, f, Disko(), "./a tree")
@@ -145,7 +135,7 @@ func TestAFolderIsPinnedByItsContentWithoutGit(t *testing.T) {
 }
 
 func TestALinkToAFolderIsPinnedAsTheFolder(t *testing.T) {
-	realNix(t)
+	need.Store(t)
 	dir := tree(t, unique())
 	link := filepath.Join(t.TempDir(), "link")
 	if err := os.Symlink(dir, link); err != nil {
@@ -160,7 +150,7 @@ func TestALinkToAFolderIsPinnedAsTheFolder(t *testing.T) {
 }
 
 func TestAStorePathIsPinnedWithoutCopying(t *testing.T) {
-	realNix(t)
+	need.Store(t)
 	f := Fetcher{Run: run.Local{}}
 	first, err := resolve(t, f, Disko(), tree(t, unique()))
 	if err != nil {
@@ -178,7 +168,7 @@ func TestAStorePathIsPinnedWithoutCopying(t *testing.T) {
 }
 
 func TestABranchAndAnAnnotatedTagAreLookedUpInARealRepository(t *testing.T) {
-	realNix(t)
+	need.Store(t)
 	repo, rev := repository(t)
 	write(t, filepath.Join(repo, "archive", rev+".tar.gz"), string(archive(t, map[string]string{"module.nix": unique()})))
 	src := Disko()
@@ -197,7 +187,7 @@ func TestABranchAndAnAnnotatedTagAreLookedUpInARealRepository(t *testing.T) {
 }
 
 func TestARefThatCannotBeChosenIsASpecError(t *testing.T) {
-	realNix(t)
+	need.Store(t)
 	repo, rev := repository(t)
 	src := Disko()
 	src.Repository = "file://" + repo
@@ -245,7 +235,7 @@ func repository(t *testing.T) (dir, rev string) {
 }
 
 func TestAnArchiveIsFetchedWithProgressAndHashedLikeTheFolder(t *testing.T) {
-	realNix(t)
+	need.Store(t)
 	content := unique()
 	packed := archive(t, map[string]string{"module.nix": "{ }\n", "content": content})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -283,7 +273,7 @@ func TestAnArchiveIsFetchedWithProgressAndHashedLikeTheFolder(t *testing.T) {
 }
 
 func TestAMissingArchiveIsAReadableError(t *testing.T) {
-	realNix(t)
+	need.Store(t)
 	server := httptest.NewServer(http.NotFoundHandler())
 	defer server.Close()
 	var rec recorder
@@ -300,7 +290,7 @@ func TestAMissingArchiveIsAReadableError(t *testing.T) {
 }
 
 func TestATreeOfSomethingElseIsRefused(t *testing.T) {
-	realNix(t)
+	need.Store(t)
 	_, err := resolve(t, Fetcher{Run: run.Local{}}, NixOS(), tree(t, unique()))
 	if e, ok := errors.AsType[*TreeError](err); !ok || e.Pin != "nixos" || !strings.Contains(e.Error(), "nixos/lib/eval-config.nix") {
 		t.Errorf("got %v", err)
@@ -308,7 +298,7 @@ func TestATreeOfSomethingElseIsRefused(t *testing.T) {
 }
 
 func TestAFileOrAMissingFolderIsAClearError(t *testing.T) {
-	realNix(t)
+	need.Store(t)
 	file := filepath.Join(t.TempDir(), "x.tar.gz")
 	write(t, file, "x")
 	_, err := resolve(t, Fetcher{Run: run.Local{}}, Disko(), file)
@@ -321,7 +311,7 @@ func TestAFileOrAMissingFolderIsAClearError(t *testing.T) {
 }
 
 func TestCollectedContentIsRestoredByHash(t *testing.T) {
-	realNix(t)
+	need.Store(t)
 	dir := tree(t, unique())
 	f := Fetcher{Run: run.Local{}}
 	l, err := resolve(t, f, Disko(), dir)
@@ -344,7 +334,7 @@ func TestCollectedContentIsRestoredByHash(t *testing.T) {
 }
 
 func TestChangedContentIsNotRestored(t *testing.T) {
-	realNix(t)
+	need.Store(t)
 	dir := tree(t, unique())
 	f := Fetcher{Run: run.Local{}}
 	l, err := resolve(t, f, Disko(), dir)
@@ -361,7 +351,7 @@ func TestChangedContentIsNotRestored(t *testing.T) {
 }
 
 func TestARootKeepsContentInTheStore(t *testing.T) {
-	realNix(t)
+	need.Store(t)
 	f := Fetcher{Run: run.Local{}}
 	l, err := resolve(t, f, Disko(), tree(t, unique()))
 	if err != nil {
@@ -395,7 +385,7 @@ func TestWithoutGitTheErrorSaysWhatNeedsNone(t *testing.T) {
 }
 
 func TestACancelledFetchEndsWithTheCause(t *testing.T) {
-	realNix(t)
+	need.Store(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	reached := make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -9,10 +9,11 @@ import (
 	"testing"
 
 	"nixos-staged-hive/internal/run"
+	"nixos-staged-hive/internal/testbed/need"
 )
 
 func TestStorePathIsTheOneNixPrints(t *testing.T) {
-	realNix(t)
+	need.Store(t)
 	for i := range 8 {
 		sum := sha256.Sum256([]byte(strconv.Itoa(i)))
 		out, err := run.Output(t.Context(), run.Local{}, run.Command{
@@ -30,7 +31,7 @@ func TestStorePathIsTheOneNixPrints(t *testing.T) {
 }
 
 func TestHashesAreSpelledAsNixSpellsThem(t *testing.T) {
-	realNix(t)
+	need.Store(t)
 	sum := sha256.Sum256([]byte("x"))
 	out, err := run.Output(t.Context(), run.Local{}, run.Command{
 		Name: "nix-hash", Args: []string{"--type", "sha256", "--to-base32", hex.EncodeToString(sum[:])},

@@ -323,7 +323,7 @@ func evaluateExample(t *testing.T, o Options) (got exampleSettings) {
 }
 
 func TestTheExampleHoldsTheAnswers(t *testing.T) {
-	realNix(t)
+	need.Store(t)
 	o := answers("")
 	o.NixOS, o.System = "nixos-23.11-small", "aarch64-linux"
 	o.Keys = []string{ed25519 + ` ''${x} "quoted" \ @key@ "@admin@" ü`, ed25519 + " second"}
@@ -350,7 +350,7 @@ func TestTheExampleIsAHostOfRealNixOS(t *testing.T) {
 // exampleIsAHost evaluates the whole configuration the example makes with our modules.
 func exampleIsAHost(t *testing.T, nixpkgs, disko string) {
 	t.Helper()
-	realNix(t)
+	need.Store(t)
 	o := answers(t.TempDir())
 	initialise(t, o)
 	const ask = `{ host, nixpkgs, disko, workspace }:
@@ -377,7 +377,7 @@ func exampleIsAHost(t *testing.T, nixpkgs, disko string) {
 }
 
 func TestTheShimIsAnEmptyModule(t *testing.T) {
-	realNix(t)
+	need.Store(t)
 	dir := t.TempDir()
 	initialise(t, answers(dir))
 	out, err := run.Output(t.Context(), run.Local{}, run.Command{Name: "nix-instantiate", Args: []string{"--eval", "--strict", "--json", filepath.Join(dir, "bin/modules")}})
@@ -392,7 +392,7 @@ func FuzzLiteral(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		realNix(t)
+		need.Store(t)
 		text, err := literal(s)
 		if err != nil {
 			if !strings.ContainsRune(s, 0) {

@@ -23,16 +23,6 @@ import (
 	"nixos-staged-hive/internal/testbed/need"
 )
 
-// realNix makes the test use the machine's own store without any binary cache.
-func realNix(t *testing.T) {
-	t.Helper()
-	need.Program(t, "nix-store")
-	if _, set := os.LookupEnv("NIX_REMOTE"); !set && os.Getuid() == 0 {
-		t.Setenv("NIX_REMOTE", "local")
-	}
-	t.Setenv("NIX_CONFIG", "substituters =\nbuild-users-group =\nsandbox = false")
-}
-
 var serial atomic.Int64
 
 // unique is text no other tree has, in this run or an earlier one.
@@ -51,7 +41,7 @@ func diskoTree() map[string]string {
 // pinned is a workspace with two hosts whose pins are folders in it.
 func pinned(t *testing.T) *Pinner {
 	t.Helper()
-	realNix(t)
+	need.Store(t)
 	files := map[string]string{
 		"nixConfigs/web1.nix": "{ }",
 		"nixConfigs/web2.nix": "{ }",

@@ -26,6 +26,17 @@ func Program(t testing.TB, name string) string {
 	return ""
 }
 
+// Store skips a test without Nix and makes others use the machine's own store, without any binary cache: what a test expects to be
+// there or not must not depend on the network.
+func Store(t testing.TB) {
+	t.Helper()
+	Program(t, "nix-store")
+	if _, set := os.LookupEnv("NIX_REMOTE"); !set && os.Geteuid() == 0 {
+		t.Setenv("NIX_REMOTE", "local")
+	}
+	t.Setenv("NIX_CONFIG", "substituters =\nbuild-users-group =\nsandbox = false")
+}
+
 // Root skips a test that only root can do.
 func Root(t testing.TB) {
 	t.Helper()
