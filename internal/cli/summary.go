@@ -168,6 +168,6 @@ func (l *loaded) summaryInput() summary.Input {
 		}
 	}
 	return summary.Input{
-		Name: filepath.Base(l.workspace.Dir), Hive: l.Hive, Broken: l.broken(), Problems: l.problems, Pins: pins, Origins: origins,
+		Name: filepath.Base(l.workspace.Dir), Hive: l.Hive, Broken: l.broken(), Problems: l.problems, Pins: pins, Origins: origins, Reasons: l.Uncached,
 	}
 }

@@ -135,6 +135,7 @@ func storageRules() []hostRule {
 		{"duplicate-label", duplicateLabels},
 		{"duplicate-pool", duplicatePools},
 		{"unstable-device", unstableDevices},
+		{"placeholder-device", placeholderDevices},
 		{"host-id-missing", hostIDMissing},
 		{"host-id-syntax", hostIDSyntax},
 	}

@@ -259,6 +259,18 @@ func usesZFS(h Host) bool {
 		slices.ContainsFunc(h.Storage.Pools, func(p Pool) bool { return p.Kind == "zpool" })
 }
 
+// placeholderDevices points at the disk of the example that `init` writes: no machine has it.
+func placeholderDevices(_ scope, h Host) []Problem {
+	for _, d := range h.Storage.Disks {
+		if strings.Contains(d.Device, "CHANGE_ME") {
+			return one(Warning, fmt.Sprintf("disko.devices.disk.%s.device", d.Name),
+				fmt.Sprintf("%s is the example's disk, which no machine has", d.Device),
+				`set device = "/dev/disk/by-id/..."; to the machine's own disk, which ls -l /dev/disk/by-id on it shows`)
+		}
+	}
+	return nil
+}
+
 // hostIDMissing refuses ZFS without networking.hostId: NixOS refuses it too, since ZFS tells by it whose a pool is.
 func hostIDMissing(_ scope, h Host) []Problem {
 	if h.HostID != "" || !usesZFS(h) {

@@ -103,6 +103,10 @@ func storageCases() []ruleCase {
 			second(&h[0], Disk{Name: "data", Device: "/dev/vdb"})
 		}, want: []string{"note alpha disko.devices.disk"}, says: "/dev/vda and /dev/vdb", way: "/dev/disk/by-id"},
 		{rule: "unstable-device", name: "a virtual machine with one disk", change: func(h []Host) { h[0].Storage.Disks[0].Device = "/dev/vda" }},
+		{rule: "placeholder-device", name: "the example's disk", change: func(h []Host) {
+			h[0].Storage.Disks[0].Device = "/dev/disk/by-id/ata-EXAMPLE_SSD_CHANGE_ME"
+		}, want: []string{"warning alpha disko.devices.disk.alpha.device"}, says: "no machine has", way: "ls -l /dev/disk/by-id"},
+		{rule: "placeholder-device", name: "a disk of its own", change: func([]Host) {}},
 		{rule: "host-id-missing", name: "a pool, and NixOS' own words are left out", change: func(h []Host) {
 			zfs(&h[0])
 			h[0].HostID, h[0].Assertions = "", []string{"ZFS requires networking.hostId to be set"}

@@ -108,7 +108,7 @@ func hostSection(h hive.Host, in Input) []Line {
 		l.add(0, "cluster", strings.Join(present(h.Member.Cluster, h.Member.Role), ": "), pinned("k3s ", in.Pins.K3s))
 	}
 	l.add(0, "left out", strings.Join(h.Without, ", "))
-	l.add(0, "facts", string(in.Origins[h.Name]))
+	l.add(0, "facts", strings.Join(present(string(in.Origins[h.Name]), in.Reasons[h.Name]), ": "))
 	return l
 }
 

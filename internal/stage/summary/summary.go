@@ -27,6 +27,7 @@ type Input struct {
 	Problems []hive.Problem    // what check found
 	Pins     Pins              //
 	Origins  map[string]Origin // how the facts of a host were come by; nil leaves the column out
+	Reasons  map[string]string // why the facts of a host cannot be kept, for the untracked ones
 }
 
 // Pins is what the workspace's versions file asks for, in the spelling of that file.
