@@ -50,7 +50,7 @@ func newStage(t *testing.T) *stage {
 		}
 	}
 	t.Setenv("HOME", home)
-	t.Setenv("OUTSIDE", s.outside)
+	t.Setenv("BESIDE", s.outside)
 	s.source("a", nixpkgs, disko)
 	s.source("b", nixpkgs, disko)
 	s.host("a", "{ }")
@@ -283,20 +283,20 @@ func TestWhatIsNoInputChangesNothing(t *testing.T) {
 
 func TestHostsThatCannotBeTrackedAreNeverRememberedAndSayWhy(t *testing.T) {
 	for module, want := range map[string]string{
-		`{ networking.domain = toString builtins.currentTime; }`:                                                                         "uses currentTime (nixConfigs/a.nix:5)",
-		`let r = builtins.readFile; in { networking.domain = r OUTSIDE/d; }`:                                                             "passes readFile on as a value (nixConfigs/a.nix:5)",
-		`{ networking.domain = builtins.${"readFile"} OUTSIDE/d; }`:                                                                      "chooses a function of builtins by a computed name (nixConfigs/a.nix:5)",
-		`let b = builtins; in { networking.domain = b.readFile OUTSIDE/d; }`:                                                             "passes builtins on as a value (nixConfigs/a.nix:5)",
-		`let f = p: builtins.readFile p; in { networking.domain = f ("OUTSIDE" + "/d"); }`:                                               "reads a file by a computed path (nixConfigs/a.nix:5)",
-		`{ name, ... }: { networking.domain = builtins.readFile "OUTSIDE/${name}"; }`:                                                    "reads a file by a computed path (nixConfigs/a.nix:5)",
-		`{ name, ... }: { users.users.root.openssh.authorizedKeys.keyFiles = [ "${builtins.getEnv "OUTSIDE_" + "OUTSIDE"}/${name}" ]; }`: "gives keyFiles a computed path (nixConfigs/a.nix:5)",
-		`{ name, ... }: { networking.domain = builtins.getEnv name; }`:                                                                   "reads a variable of the environment by a computed name (nixConfigs/a.nix:5)",
-		`{ networking.domain = builtins.concatStringsSep "" (builtins.attrNames (builtins.readDir /proc/self/fdinfo)); }`:                "names /proc/self/fdinfo",
-		`{ name, ... }: { networking.domain = builtins.readFile (./. + "/../../outside/${name}"); }`:                                     "reads a file by a computed path (nixConfigs/a.nix:5)",
-		`{ networking.domain = import (/. + "${builtins.head [ "OUTSIDE" ]}/x.nix"); }`:                                                  "names /, which cannot be watched",
-		`{ imports = [ OUTSIDE/m.nix ]; }`:                                                                                               "uses currentTime (OUTSIDE/m.nix:2)",
-		`{ imports = map (n: ../lib + "/${n}.nix") [ "m" ]; }`:                                                                           "uses currentTime (lib/m.nix:1)",
-		`{ nodes, ... }: { networking.domain = nodes.b.config.networking.domain; }`:                                                      "reads a file by a computed path (nixConfigs/b.nix:5)",
+		`{ networking.domain = toString builtins.currentTime; }`:                                                           "uses currentTime (nixConfigs/a.nix:5)",
+		`let r = builtins.readFile; in { networking.domain = r OUTSIDE/d; }`:                                               "passes readFile on as a value (nixConfigs/a.nix:5)",
+		`{ networking.domain = builtins.${"readFile"} OUTSIDE/d; }`:                                                        "chooses a function of builtins by a computed name (nixConfigs/a.nix:5)",
+		`let b = builtins; in { networking.domain = b.readFile OUTSIDE/d; }`:                                               "passes builtins on as a value (nixConfigs/a.nix:5)",
+		`let f = p: builtins.readFile p; in { networking.domain = f ("OUTSIDE" + "/d"); }`:                                 "reads a file by a computed path (nixConfigs/a.nix:5)",
+		`{ name, ... }: { networking.domain = builtins.readFile "OUTSIDE/${name}"; }`:                                      "reads a file by a computed path (nixConfigs/a.nix:5)",
+		`{ name, ... }: { users.users.root.openssh.authorizedKeys.keyFiles = [ "${builtins.getEnv "BESIDE"}/${name}" ]; }`: "gives keyFiles a computed path (nixConfigs/a.nix:5)",
+		`{ name, ... }: { networking.domain = builtins.getEnv name; }`:                                                     "reads a variable of the environment by a computed name (nixConfigs/a.nix:5)",
+		`{ networking.domain = builtins.concatStringsSep "" (builtins.attrNames (builtins.readDir /proc/self/fdinfo)); }`:  "names /proc/self/fdinfo",
+		`{ name, ... }: { networking.domain = builtins.readFile (./. + "/../../outside/${name}"); }`:                       "reads a file by a computed path (nixConfigs/a.nix:5)",
+		`{ networking.domain = import (/. + "${builtins.head [ "OUTSIDE" ]}/x.nix"); }`:                                    "names /, which cannot be watched",
+		`{ imports = [ OUTSIDE/m.nix ]; }`:                                                                                 "uses currentTime (OUTSIDE/m.nix:2)",
+		`{ imports = map (n: ../lib + "/${n}.nix") [ "m" ]; }`:                                                             "uses currentTime (lib/m.nix:1)",
+		`{ nodes, ... }: { networking.domain = nodes.b.config.networking.domain; }`:                                        "reads a file by a computed path (nixConfigs/b.nix:5)",
 	} {
 		t.Run(want, func(t *testing.T) {
 			s := newStage(t)
@@ -494,5 +494,79 @@ func BenchmarkRecallOfFiftyHosts(b *testing.B) {
 		if r := recall(in); len(r.hosts) != 50 {
 			b.Fatalf("%d hosts were remembered", len(r.hosts))
 		}
+	}
+}
+
+// However a file is read, facts are never older than it: the host is tracked or it is not remembered.
+func TestFactsAreNeverStaleHoweverAFileIsRead(t *testing.T) {
+	for i, read := range []string{
+		`let inherit (builtins) readFile; in readFile OUTSIDE/d`,
+		`with builtins; readFile (toPath "OUTSIDE/d")`,
+		`__readFile OUTSIDE/d`,
+		`(builtins).readFile OUTSIDE/d`,
+		`(x: x.readFile) builtins OUTSIDE/d`,
+		`{ f = builtins.readFile; }.f OUTSIDE/d`,
+		`import (OUTSIDE + "/d.nix")`,
+		`import (builtins.concatStringsSep "/" [ "OUTSIDE" "d.nix" ])`,
+		`lib.fileContents OUTSIDE/d`,
+		`lib.fileContents "OUTSIDE/d"`,
+		`with lib; fileContents (/. + "OUTSIDE/d")`,
+		`builtins.readFile (builtins.head [ OUTSIDE/d ])`,
+		`let p = "OUTSIDE"; in builtins.readFile "${p}/d"`,
+		`let p = "OUTSIDE"; q = p + "/d"; f = { inherit q; }; in builtins.readFile f.q`,
+		`(rec { p = "OUTSIDE/d"; v = builtins.readFile p; }).v`,
+		`({ p ? "OUTSIDE/d" }: builtins.readFile p) { }`,
+		`let p.q = "OUTSIDE/d"; in builtins.readFile p.q`,
+		`let p = builtins.getEnv "BESIDE"; in builtins.readFile "${p}/d"`,
+		`let p = builtins.getEnv "BESIDE"; f = x: y: builtins.readFile (x + "/${y}"); in f p "d"`,
+		`let p = { inherit (builtins) getEnv; }; in builtins.readFile (p.getEnv "BESIDE" + "/d")`,
+		`builtins.hashFile "sha256" "OUTSIDE/d"`,
+		`builtins.readFile (./. + "/../../outside/d")`,
+		`let up = ".."; in builtins.readFile (./. + "/${up}/${up}/outside/d")`,
+		`builtins.readFile ../link`,
+		`builtins.readFile ../folder/d`,
+		`builtins.substring 0 32 (builtins.hashString "sha256" (builtins.readFile (builtins.path { path = OUTSIDE/d; })))`,
+		`lib.concatStrings (map builtins.readFile (map (n: OUTSIDE + "/${n}") [ "d" ]))`,
+		`builtins.concatStringsSep "" (lib.mapAttrsToList (n: _: builtins.readFile (OUTSIDE/sub + "/${n}")) (builtins.readDir OUTSIDE/sub))`,
+		`import ../reader.nix "OUTSIDE/d"`,
+		`import ../reader.nix (builtins.fromJSON (builtins.readFile ../place.json))`,
+		`''${builtins.readFile ''OUTSIDE/d''}''`,
+		`toString (builtins.pathExists "OUTSIDE/later")`,
+		`toString (lib.pathExists (OUTSIDE + "/later"))`,
+		`let names = builtins.attrNames (builtins.readDir OUTSIDE); in builtins.concatStringsSep "." names`,
+	} {
+		// the folder of a test is named after it, and must be an ordinary path
+		t.Run(fmt.Sprint(i), func(t *testing.T) {
+			s := newStage(t)
+			s.write("reader.nix", `path: builtins.readFile path`)
+			s.write("place.json", `"OUTSIDE/d"`)
+			s.link("OUTSIDE/d", "link")
+			s.link("OUTSIDE/sub", "folder")
+			s.host("a", `{ lib, ... }: { networking.domain = `+read+`; }`)
+			domain := func(text string) string {
+				s.write("OUTSIDE/d", text)
+				s.write("OUTSIDE/d.nix", `"`+text+`"`)
+				s.write("OUTSIDE/sub/d", text)
+				if text == "new" {
+					s.write("OUTSIDE/later", "")
+				}
+				e := Evaluator{Nix: nix.Client{Run: run.Local{}}}
+				r, err := e.Load(context.Background(), s.in)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, h := range r.Hive.Hosts {
+					if h.Name == "a" {
+						return h.Domain
+					}
+				}
+				t.Fatalf("%s: %v", read, r.Failures)
+				return ""
+			}
+			before, after := domain("old"), domain("new")
+			if before == after {
+				t.Errorf("%s: the facts are stale: %q", read, after)
+			}
+		})
 	}
 }
