@@ -32,6 +32,7 @@ func TestTheHiveIsBuiltAndDeployedThroughColmena(t *testing.T) {
 		}
 		d.run("hive", "-s", "build", "--on", "@all").exits(0)
 		d.run("hive", "deploy", "push", "--on", "web,db").exits(0)
+		d.run("hive", "-s", "deploy", "--on", "web").exits(0).says("web")
 		d.run("hive", "-s", "deploy", "push", "--on", "web,down").exits(3).says("down", "push")
 		d.run("hive", "-s", "deploy", "push", "--on", "down").exits(1).says("1 of 1 host failed: push down")
 		d.run("hive", "-s", "exec", "--on", "web", "--", "echo", "a b").exits(0).says("a b")
