@@ -375,6 +375,14 @@ func TestSecretsInKeysAndModulesAreFoundAndNotShown(t *testing.T) {
 	}
 }
 
+func TestEverySecretFormPassesTheQuickLook(t *testing.T) {
+	for _, s := range secretForms() {
+		if !strings.ContainsAny(s.hint, "$K") {
+			t.Errorf("%s: %q has neither a $ nor a K, so that it is never looked for", s.kind, s.hint)
+		}
+	}
+}
+
 func TestTextAboutHashesIsNoSecret(t *testing.T) {
 	for _, harmless := range []string{"$6$", "mkpasswd makes $6$salt$hash", "$2b$ is bcrypt", "ssh-ed25519 AAAAC3Nz key$1$2$3", "PublicKey=" + strings.Repeat("A", 43) + "=", "$y$j9T$short$short"} {
 		if kind := secretKind(harmless); kind != "" {
