@@ -30,7 +30,7 @@ func brokenDefinitions() map[string]broken {
 		"pkgs-imports": {"{ pkgs, ... }: {\n  imports = [ (pkgs.path + \"/x.nix\") ];\n}\n", "pkgs-imports.nix", "infinite recursion", "`pkgs` used in `imports`"},
 		"stack":        {"{ lib, ... }:\nlet f = n: 1 + f (n + 1); in\n{ boot.kernelParams = [ (toString (f 0)) ]; }\n", "stack.nix", "stack overflow", "needs itself"},
 		"type":         {"{\n  boot.loader.timeout = \"soon\";\n}\n", "type.nix", "`boot.loader.timeout' is not of type", "another kind of value"},
-		"gone":         {"{\n  imports = [ ./not/here.nix ];\n}\n", "gone.nix", "not/here.nix", "path of the import"},
+		"gone":         {"{\n  imports = [ ./not/here.nix ];\n}\n", "gone.nix", "not/here.nix", "check the path"},
 		"option":       {"{\n  services.opensshd.enable = true;\n}\n", "option.nix", "`services.opensshd' does not exist", "spelling"},
 		"hive-option":  {"{\n  hive.admin.sshKey = \"x\";\n}\n", "hive-option.nix", "`hive.admin.sshKey' does not exist", "spelling"},
 		"attribute":    {"{ lib, ... }:\n{\n  boot.kernelParams = lib.noSuchThing [ ];\n}\n", "attribute.nix:3:", "attribute 'noSuchThing' missing", "spelling"},
@@ -60,18 +60,35 @@ func (d *desk) problems(code int, args ...string) []problem {
 
 func TestEveryBrokenHostIsToldWithPlaceAndHintAndHidesNoOther(t *testing.T) {
 	t.Parallel()
+	nixpkgs, disko := need.Mini(t)
+	tellsBroken(t, nixpkgs, disko, brokenDefinitions())
+}
+
+// The words are those of the real module system.
+func TestBrokenHostsAreToldTheSameOnRealNixOS(t *testing.T) {
+	t.Parallel()
+	nixpkgs, disko := need.Tree(t)
+	some := map[string]broken{}
+	for _, name := range []string{"circle", "pkgs-imports", "type", "option", "gone", "conflict", "list"} {
+		some[name] = brokenDefinitions()[name]
+	}
+	tellsBroken(t, nixpkgs, disko, some)
+}
+
+func tellsBroken(t *testing.T, nixpkgs, disko string, definitions map[string]broken) {
+	t.Helper()
 	files := map[string]string{"nixConfigs/a-good.nix": host(""), "nixConfigs/zz-good.nix": host("")}
-	for name, b := range brokenDefinitions() {
+	for name, b := range definitions {
 		files["nixConfigs/"+name+".nix"] = b.text
 	}
-	d := newDesk(t, files)
+	d := newDeskOn(t, nixpkgs, disko, files)
 	told := map[string][]problem{}
 	for _, p := range d.problems(1) {
 		if p.Severity == "error" {
 			told[p.Host] = append(told[p.Host], p)
 		}
 	}
-	for name, want := range brokenDefinitions() {
+	for name, want := range definitions {
 		got := told[name]
 		if len(got) != 1 {
 			t.Errorf("%s: told %d times: %+v", name, len(got), got)
@@ -86,7 +103,7 @@ func TestEveryBrokenHostIsToldWithPlaceAndHintAndHidesNoOther(t *testing.T) {
 		t.Errorf("sound hosts have errors: %+v", told)
 	}
 	shown := d.run("summary").exits(3)
-	for name, want := range brokenDefinitions() {
+	for name, want := range definitions {
 		shown.says("error: " + name + ": nixConfigs/" + want.place)
 	}
 	shown.says("a-good", "zz-good", "systemd-boot")

@@ -120,6 +120,7 @@ func advice() []struct{ part, hint string } {
 		{"already defined at", "one set has it twice: join the two, or remove one"},
 		{"attribute '", "the set has no such attribute: check its spelling, and whether this NixOS version has it"},
 		{"was not found in the Nix search path", "only <nixpkgs> is known, as the pinned one; import other sources by path or by fetchTarball with sha256"},
+		{"does not look like a module", "a definition is an attribute set, or a function to one: `{ config, lib, pkgs, ... }: { }`"},
 		{"Expected a module, but found", "a definition is an attribute set, or a function to one: `{ config, lib, pkgs, ... }: { }`"},
 		{"Permission denied", "you may not read this file: its rights decide (ls -l), and those of the folders above it"},
 		{"No such file or directory", "the file is not there: check the path that the message names"},
