@@ -95,7 +95,7 @@ func (ev *evaluation) work(ctx context.Context, b batch) error {
 			return fatal
 		}
 		alone := thrown
-		if err != nil {
+		if err != nil && done < len(b.sources) {
 			// the one after the last that was told ended the evaluator
 			alone = append(alone, b.sources[done])
 			done++
