@@ -113,6 +113,7 @@ func advice() []struct{ part, hint string } {
 		{"stack overflow", "a value needs itself: often `imports` or `mkIf` that depends on `config`, or `pkgs` used in `imports`"},
 		{"does not exist. Definition values", "no such option: check its spelling, and that the module that declares it is imported"},
 		{"is already declared in", "two modules declare one option: leave one of them out"},
+		{"option `networking.hostName' is not of type", "a host is called as its file is: rename that to letters, digits and inner hyphens, or set networking.hostName"},
 		{"is not of type", "the option wants another kind of value; the type in the message says which"},
 		{"is used but not defined", "the option has no default: set it in the definition"},
 		{"has conflicting definition values", "two modules set one option: use lib.mkForce at the one that shall win"},
