@@ -154,6 +154,9 @@ func oneLine(message string) string {
 func nixosWarnings(_ scope, h Host) []Problem {
 	var found []Problem
 	for _, message := range h.Warnings {
+		if h.StateVersion == "" && strings.Contains(message, "system.stateVersion is not set") {
+			continue // said better by the rule state-version
+		}
 		found = append(found, one(Warning, "", "NixOS warns: "+oneLine(message), "follow the advice in the message")...)
 	}
 	return found

@@ -11,6 +11,7 @@ import (
 type EvalError struct {
 	Message   string     // the innermost message, without "error:"
 	Positions []Position // every place the message and its trace name, innermost first
+	Option    string     // the option that was being evaluated, innermost; empty if the trace names none
 	Text      string     // all of it, as Nix printed it
 	Err       error      // how the program ended
 }
@@ -30,7 +31,8 @@ func (e *EvalError) Unwrap() error { return e.Err }
 // NeedsBuild reports that evaluation wanted something built, which read-only evaluation cannot.
 func (e *EvalError) NeedsBuild() bool {
 	return isNotValid.MatchString(e.Message) || strings.Contains(e.Message, "import from derivation") ||
-		strings.Contains(e.Message, "read-only mode") || strings.Contains(e.Message, "readonly mode")
+		strings.Contains(e.Message, "read-only mode") || strings.Contains(e.Message, "readonly mode") ||
+		strings.Contains(e.Message, "no write access to the Nix store")
 }
 
 var (
@@ -39,6 +41,7 @@ var (
 	atPosition  = regexp.MustCompile(`\bat (?:«[^»]*»)?(/[^\n:]+?):(\d+):(\d+)`)
 	inFile      = regexp.MustCompile("[Ii]n `(/[^'\n]+)'")
 	noSuchFile  = regexp.MustCompile(`(?:getting status of|opening file|path) '(/[^']+)'`)
+	whileOption = regexp.MustCompile("while evaluating the option `([^'$]+)'")
 	frame       = regexp.MustCompile(`^\s*(at |…|\(use '--show-trace'|[0-9]+\| |\| )`)
 	sourceLine  = regexp.MustCompile(`^\s*\d*\|`)
 	stackSuffix = regexp.MustCompile(`(?i)stack overflow|infinite recursion`)
@@ -61,8 +64,21 @@ func parseError(text string, err error) *EvalError {
 		return e
 	}
 	e.Message = message(lines[start:])
-	e.Positions = append(positions(strings.Join(lines[start:], "\n")), positions(strings.Join(lines[:start], "\n"))...)
+	inner, outer := strings.Join(lines[start:], "\n"), strings.Join(lines[:start], "\n")
+	e.Positions = append(positions(inner), positions(outer)...)
+	e.Option = option(inner, outer)
 	return e
+}
+
+// option is the innermost option the frames name: frames behind the message begin with it, frames before end with it.
+func option(inner, outer string) string {
+	if m := whileOption.FindStringSubmatch(inner); m != nil {
+		return m[1]
+	}
+	if all := whileOption.FindAllStringSubmatch(outer, -1); len(all) > 0 {
+		return all[len(all)-1][1]
+	}
+	return ""
 }
 
 // message is the text of an error up to its first frame, its own line breaks kept.

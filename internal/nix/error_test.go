@@ -88,11 +88,25 @@ func TestPlacesAreNamedInnermostFirst(t *testing.T) {
 	}
 }
 
+func TestTheInnermostOptionIsNamed(t *testing.T) {
+	behind := "error: infinite recursion encountered\n\n       … while evaluating the option `networking.domain':\n\n       … while evaluating the option `system.build':\n"
+	before := "error:\n       … while evaluating the option `system.build':\n\n       … while evaluating the option `networking.domain':\n\n       error: infinite recursion encountered\n"
+	for _, text := range []string{behind, before} {
+		if got := parseError(text, nil).Option; got != "networking.domain" {
+			t.Errorf("%q names %q", text, got)
+		}
+	}
+	if got := parseError(syntax28, nil).Option; got != "" {
+		t.Errorf("a syntax error names option %q", got)
+	}
+}
+
 func TestReadOnlyEvaluationKnowsWhenItNeedsABuild(t *testing.T) {
 	for message, want := range map[string]bool{
-		"path '/nix/store/aaa-x.drv' is not valid":                              true,
-		"cannot build '/nix/store/aaa-x.drv' during evaluation: read-only mode": true,
-		"The option `a' does not exist":                                         false,
+		"path '/nix/store/aaa-x.drv' is not valid":                                     true,
+		"cannot build '/nix/store/aaa-x.drv' during evaluation: read-only mode":        true,
+		"cannot substitute path '/nix/store/aaa-x' - no write access to the Nix store": true,
+		"The option `a' does not exist":                                                false,
 	} {
 		if got := (&EvalError{Message: message}).NeedsBuild(); got != want {
 			t.Errorf("%s: %v", message, got)

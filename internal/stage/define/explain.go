@@ -1,6 +1,7 @@
 package define
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -19,6 +20,9 @@ func (ev *evaluation) explain(s Source, failed *nix.EvalError) Failure {
 		if rel, err := filepath.Rel(ev.in.Workspace, p.File); err == nil && below(ev.in.Workspace, p.File) {
 			f.File = rel
 		}
+	}
+	if f.Line == 0 && failed.Option != "" && !strings.Contains(f.Message, failed.Option) {
+		f.Message += fmt.Sprintf(" (while evaluating the option `%s')", failed.Option) // the only clue there is
 	}
 	if strings.Contains(failed.Message, filepath.Join(ev.in.Workspace, "bin", "modules")) {
 		f.Hint = "definitions of the original project import ../bin/modules: `nixos-staged-hive init` lays it out"
