@@ -73,8 +73,12 @@ func (h *house) init(ctx context.Context, o initOptions, given func(string) bool
 // filled takes the user's answers and the defaults for the rest.
 func filled(o, d workspace.Options) workspace.Options {
 	for _, f := range []struct{ value, preset *string }{
-		{&o.HostName, &d.HostName}, {&o.AdminName, &d.AdminName}, {&o.System, &d.System},
-		{&o.NixOS, &d.NixOS}, {&o.Disko, &d.Disko}, {&o.K3s, &d.K3s},
+		{&o.HostName, &d.HostName},
+		{&o.AdminName, &d.AdminName},
+		{&o.System, &d.System},
+		{&o.NixOS, &d.NixOS},
+		{&o.Disko, &d.Disko},
+		{&o.K3s, &d.K3s},
 	} {
 		if *f.value == "" {
 			*f.value = *f.preset

@@ -41,7 +41,8 @@ func (h *house) report(err error) int {
 
 // apart takes joined errors apart, so that each is told with its own hint.
 func apart(err error) []error {
-	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // the outermost only: wrapped ones belong to their sentence
+	// the outermost only: joined errors that are wrapped belong to their sentence
+	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
 		return []error{err}
 	}

@@ -117,7 +117,10 @@ func render(s summary.Summary, format string) (string, error) {
 		return string(s.SVG()), nil
 	case "json":
 		b, err := json.MarshalIndent(s, "", "  ")
-		return string(b) + "\n", err
+		if err != nil {
+			return "", fmt.Errorf("write the summary as JSON: %w", err)
+		}
+		return string(b) + "\n", nil
 	}
 	header, rows := s.Table(0)
 	lines := []string{strings.Join(header, "\t")}

@@ -81,10 +81,13 @@ func (ev *evaluation) all(ctx context.Context, sources []Source) error {
 		group.Go(func() error { return ev.work(ctx, b) })
 	}
 	err := group.Wait()
-	if errors.Is(err, context.Canceled) {
+	switch {
+	case errors.Is(err, context.Canceled):
 		return fmt.Errorf("%w: %w", ErrInterrupted, err)
+	case err != nil:
+		return fmt.Errorf("evaluate: %w", err)
 	}
-	return err
+	return nil
 }
 
 // work evaluates a batch; hosts that end the evaluator are looked at alone, and it goes on behind them.
@@ -220,10 +223,10 @@ func (ev *evaluation) request(b batch, catch bool) (path string, remove func(), 
 	}
 	_, err = f.Write(doc)
 	if err = errors.Join(err, f.Close()); err != nil {
-		os.Remove(f.Name())
-		return "", nil, fmt.Errorf("ask for facts: %w", err)
+		return "", nil, fmt.Errorf("ask for facts: %w", errors.Join(err, os.Remove(f.Name())))
 	}
-	return f.Name(), func() { os.Remove(f.Name()) }, nil
+	// a request that cannot be removed is a few kilobytes in the folder for such files
+	return f.Name(), func() { _ = os.Remove(f.Name()) }, nil
 }
 
 func (ev *evaluation) leftOut(name string) []string {

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -29,7 +28,7 @@ func layOut(tree fs.FS, dir string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("lay out the Nix files: %w", err)
 	}
-	defer os.RemoveAll(temp)
+	defer func() { _ = os.RemoveAll(temp) }() // gone after the rename; what a failure leaves is small and in a cache
 	if err := os.CopyFS(temp, tree); err != nil {
 		return "", fmt.Errorf("lay out the Nix files: %w", err)
 	}
@@ -50,15 +49,13 @@ func sumOf(tree fs.FS) (string, error) {
 		if err != nil || d.IsDir() {
 			return err
 		}
-		f, err := tree.Open(path)
+		content, err := fs.ReadFile(tree, path)
 		if err != nil {
-			return err
+			return fmt.Errorf("read %s: %w", path, err)
 		}
-		defer f.Close()
-		fmt.Fprintf(sum, "%s\x00", path)
-		n, err := io.Copy(sum, f)
-		fmt.Fprintf(sum, "\x00%d\x00", n)
-		return err
+		fmt.Fprintf(sum, "%s\x00%d\x00", path, len(content))
+		sum.Write(content)
+		return nil
 	})
 	return hex.EncodeToString(sum.Sum(nil)), err
 }
