@@ -32,7 +32,8 @@ and between them. Hosts may be named by name, pattern or @tag; what concerns the
 Exits 1 when there are errors, with --strict also when there are warnings.
 
 ` + exitCodes,
-		RunE: func(cmd *cobra.Command, args []string) error { return h.check(cmd.Context(), o, args) },
+		ValidArgsFunction: completeHosts(h),
+		RunE:              func(cmd *cobra.Command, args []string) error { return h.check(cmd.Context(), o, args) },
 	}
 	evaluationFlags(h, cmd)
 	cmd.Flags().BoolVar(&o.json, "json", false, "print the problems as JSON")

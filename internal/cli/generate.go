@@ -29,7 +29,8 @@ Colmena hive. With HOSTs only their folders are written. The folder is the old o
 Errors that check finds stop it before anything is written.
 
 ` + exitCodes,
-		RunE: func(cmd *cobra.Command, args []string) error { return h.generate(cmd.Context(), *o, args) },
+		ValidArgsFunction: completeHosts(h),
+		RunE:              func(cmd *cobra.Command, args []string) error { return h.generate(cmd.Context(), *o, args) },
 	}
 	evaluationFlags(h, cmd)
 	generateFlags(o, cmd)

@@ -31,7 +31,8 @@ func summaryCommand(h *house) *cobra.Command {
 (a picture of the network).
 
 ` + exitCodes,
-		RunE: func(cmd *cobra.Command, args []string) error { return h.summary(cmd.Context(), o, args) },
+		ValidArgsFunction: completeHosts(h),
+		RunE:              func(cmd *cobra.Command, args []string) error { return h.summary(cmd.Context(), o, args) },
 	}
 	evaluationFlags(h, cmd)
 	f := cmd.Flags()
