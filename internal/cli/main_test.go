@@ -92,8 +92,11 @@ func environment() []string {
 		name, _, _ := strings.Cut(kv, "=")
 		return slices.Contains([]string{"NIX_PATH", "SSH_AUTH_SOCK", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "HOME", "TMPDIR", "TERM", "NO_COLOR"}, name)
 	})
-	return append(env, nixSettings()...)
+	return append(append(env, noWait), nixSettings()...)
 }
+
+// noWait keeps the race detector, where the tests are built with it, from waiting for a second at the end of every process.
+const noWait = "GORACE=atexit_sleep_ms=0"
 
 func nixSettings() []string {
 	if os.Geteuid() != 0 || os.Getenv("NIX_REMOTE") != "" || os.Getenv("NIX_CONFIG") != "" {
@@ -307,7 +310,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(e *testscript.Env) error {
-			e.Vars = append(e.Vars, "HOME="+e.WorkDir+"/home", "XDG_CACHE_HOME="+e.WorkDir+"/cache", "NIXPKGS="+nixpkgs, "DISKO="+disko, "KEY="+key)
+			e.Vars = append(e.Vars, "HOME="+e.WorkDir+"/home", "XDG_CACHE_HOME="+e.WorkDir+"/cache", "NIXPKGS="+nixpkgs, "DISKO="+disko, "KEY="+key, noWait)
 			for _, name := range []string{"NIX_REMOTE", "NIX_CONFIG"} {
 				if v, set := os.LookupEnv(name); set {
 					e.Vars = append(e.Vars, name+"="+v)
