@@ -226,3 +226,27 @@ func TestProgressCountsEveryHostOnce(t *testing.T) {
 		t.Errorf("%d failures, last event %+v", failed, last)
 	}
 }
+
+func TestWhatKilledRunsLeftIsRemovedAndNothingElse(t *testing.T) {
+	s := newStage(t)
+	cache := s.in.CacheDir
+	old := time.Now().Add(-2 * abandoned)
+	for name, age := range map[string]time.Time{
+		"nix-new-1/lib/x.nix": old, "request-1.json": old, "request-2.json": time.Now(), "facts/request-3.json": old, "other": old,
+	} {
+		path := filepath.Join(cache, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, nil, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		top := filepath.Join(cache, strings.Split(name, "/")[0])
+		if err := errors.Join(os.Chtimes(path, age, age), os.Chtimes(top, age, age)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	load(t, s)
+	for name, want := range map[string]bool{"nix-new-1": false, "request-1.json": false, "request-2.json": true, "facts/request-3.json": true, "other": true} {
+		if _, err := os.Stat(filepath.Join(cache, name)); (err == nil) != want {
+			t.Errorf("%s is there: %v, want %v", name, err == nil, want)
+		}
+	}
+}

@@ -217,7 +217,7 @@ func (ev *evaluation) request(b batch, catch bool) (path string, remove func(), 
 	if err != nil {
 		return "", nil, fmt.Errorf("ask for facts: %w", err)
 	}
-	f, err := os.CreateTemp("", "staged-hive-request-*.json")
+	f, err := os.CreateTemp(ev.in.CacheDir, "request-*.json")
 	if err != nil {
 		return "", nil, fmt.Errorf("ask for facts: %w", err)
 	}
@@ -225,7 +225,7 @@ func (ev *evaluation) request(b batch, catch bool) (path string, remove func(), 
 	if err = errors.Join(err, f.Close()); err != nil {
 		return "", nil, fmt.Errorf("ask for facts: %w", errors.Join(err, os.Remove(f.Name())))
 	}
-	// a request that cannot be removed is a few kilobytes in the folder for such files
+	// one that cannot be removed now is removed by a later run, see tidy
 	return f.Name(), func() { _ = os.Remove(f.Name()) }, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // layOut puts the Nix side below dir, in a folder named by its content, and returns that folder. It is there already
@@ -18,6 +19,7 @@ func layOut(tree fs.FS, dir string) (string, error) {
 		return "", fmt.Errorf("read the embedded Nix files: %w", err)
 	}
 	folder := filepath.Join(dir, "nix-"+sum[:16])
+	tidy(dir)
 	if _, err := os.Stat(filepath.Join(folder, "eval.nix")); err == nil {
 		return folder, nil
 	}
@@ -40,6 +42,25 @@ func layOut(tree fs.FS, dir string) (string, error) {
 		return "", fmt.Errorf("lay out the Nix files: %w", err)
 	}
 	return folder, nil
+}
+
+// abandoned is how old something temporary is when no run can still be using it.
+const abandoned = 24 * time.Hour
+
+// tidy removes what killed runs left in the cache: trees that were never finished, and requests. It is a courtesy, so it
+// reports nothing.
+func tidy(dir string) {
+	for _, pattern := range []string{"nix-new-*", "request-*"} {
+		found, err := filepath.Glob(filepath.Join(dir, pattern))
+		if err != nil {
+			continue
+		}
+		for _, path := range found {
+			if s, err := os.Lstat(path); err == nil && time.Since(s.ModTime()) > abandoned {
+				_ = os.RemoveAll(path)
+			}
+		}
+	}
 }
 
 // sumOf hashes names and contents of all files.
