@@ -104,7 +104,7 @@ func kinds() []string {
 		host(bios, static, "\n  services.postgresql.enable = true;"),
 		host(on(`{ type = "btrfs"; subvolumes = { "/root".mountpoint = "/"; "/home".mountpoint = "/home"; "/nix".mountpoint = "/nix"; }; }`), static),
 		host(on(`{ type = "luks"; name = "crypt"; content = `+ext4+`; }`), dhcp, "\n  networking.networkmanager.enable = lib.mkForce false;"),
-		host(unmanaged, "\n  services.prometheus.enable = true;\n  services.grafana.enable = true;"),
+		host(unmanaged, "\n  services.prometheus.enable = true;\n  services.grafana = { enable = true; settings.server.domain = \"metrics.home.arpa\"; };"),
 		host(unmanaged, "\n  services.printing.enable = true;\n  services.avahi.enable = true;\n  hardware.bluetooth.enable = true;"),
 		host(on(ext4), static, "\n  nixpkgs.hostPlatform = \"aarch64-linux\";\n  boot.kernelPackages = pkgs.linuxPackages_6_6;"),
 		host(on(ext4), static, "\n  networking.hostId = \"HOSTID\";\n  boot.supportedFilesystems = [ \"zfs\" ];\n  virtualisation.docker.enable = true;"),

@@ -32,6 +32,7 @@ type Evaluation struct {
 	ReadWrite bool
 	ShowTrace bool
 	HeapBytes int64             // initial heap of the evaluator's garbage collector; 0 is its own default
+	HeapLimit int64             // largest heap: beyond it evaluation fails as out of memory; 0 is none
 	Line      func(line string) // called with each line of stderr, as it comes, without colour codes
 	// Evaluated is called with the path of each Nix file that is evaluated, once for each; nil does not ask for them. They
 	// are no lines. File itself is not among them.
@@ -115,6 +116,9 @@ func (e Evaluation) environment() []string {
 	env := []string{"NIX_PATH=" + strings.Join(path, ":")}
 	if e.HeapBytes > 0 {
 		env = append(env, "GC_INITIAL_HEAP_SIZE="+strconv.FormatInt(e.HeapBytes, 10))
+	}
+	if e.HeapLimit > 0 {
+		env = append(env, "GC_MAXIMUM_HEAP_SIZE="+strconv.FormatInt(e.HeapLimit, 10))
 	}
 	return env
 }

@@ -177,13 +177,15 @@ func (ev *evaluation) attempt(ctx context.Context, b batch, catch bool) (done in
 		}
 		done++
 	}
+	heap, limit := ev.heap()
 	_, err = ev.Nix.Evaluate(ctx, nix.Evaluation{
 		File:       filepath.Join(ev.folder, "eval.nix"),
 		Args:       map[string]string{"request": request},
 		SearchPath: map[string]string{"nixpkgs": first.Nixpkgs},
 		ReadWrite:  b.readWrite,
 		ShowTrace:  !catch,
-		HeapBytes:  ev.heap(),
+		HeapBytes:  heap,
+		HeapLimit:  limit,
 		Line:       reader.line,
 		Evaluated: func(file string) {
 			log.tells = log.tells || below(ev.folder, file)
