@@ -80,6 +80,7 @@ func (h *house) colmena(ctx context.Context, subcommand string, words []string, 
 		if job.Nodes, err = generatedNodes(w); err != nil {
 			return err
 		}
+		job.Call = call.Everywhere(job.Nodes)
 		pins, err := workspace.Pinner{Workspace: w, Run: h.run}.Pins(ctx, w.Names()...)
 		if err != nil {
 			return err

@@ -212,3 +212,18 @@ func find(is func(option) bool) (option, bool) {
 	}
 	return option{}, false
 }
+
+// Everywhere names the hosts that c works on if it names none: all that can be deployed to. The generated hive demands names
+// (meta.allowApplyAll = false), which protects those who call Colmena themselves; who asks us for a deployment means it.
+func (c Call) Everywhere(nodes []Node) Call {
+	if c.Subcommand != "apply" || c.HasOn || c.Help || c.Strange {
+		return c
+	}
+	all := selectAll(nodes, c.remote()).Nodes
+	if len(all) == 0 || slices.ContainsFunc(all, func(name string) bool { return strings.ContainsAny(name, ",@*?[]{}!\\") }) {
+		return c // Colmena would take such a name for a pattern
+	}
+	c.On, c.HasOn = strings.Join(all, ","), true
+	c.Words = append([]string{"--on", c.On}, c.Words...)
+	return c
+}

@@ -267,3 +267,32 @@ func TestVersionsAreRead(t *testing.T) {
 		}
 	}
 }
+
+func TestADeploymentWithoutNamesIsOneOfAllThatCanBeDeployedTo(t *testing.T) {
+	nodes := []Node{{Name: "a", Deployable: true}, {Name: "b", Deployable: true}, {Name: "local"}}
+	for _, c := range []struct {
+		name  string
+		words []string
+		nodes []Node
+		want  []string
+	}{
+		{"apply", nil, nodes, []string{"--on", "a,b"}},
+		{"apply", []string{"push", "-v"}, nodes, []string{"--on", "a,b", "push", "-v"}},
+		{"apply", []string{"build"}, nodes, []string{"--on", "a,b,local", "build"}},
+		{"apply", []string{"--on", "b"}, nodes, []string{"--on", "b"}},
+		{"apply", []string{"--help"}, nodes, []string{"--help"}},
+		{"apply", []string{"--nosuch"}, nodes, []string{"--nosuch"}},
+		{"apply", nil, nodes[2:], nil},
+		{"apply", nil, []Node{{Name: "a*", Deployable: true}}, nil},
+		{"build", nil, nodes, nil},
+		{"exec", []string{"true"}, nodes, []string{"true"}},
+	} {
+		call, err := Parse(c.name, c.words)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := call.Everywhere(c.nodes).Words; !slices.Equal(got, c.want) {
+			t.Errorf("%s %q: words %q, want %q", c.name, c.words, got, c.want)
+		}
+	}
+}
