@@ -32,7 +32,7 @@ import (
 func wanted(t *testing.T, name string) {
 	t.Helper()
 	if !slices.Contains(strings.Split(os.Getenv("STAGED_HIVE_BENCH"), ","), name) {
-		t.Skip("a measurement; run it with make bench")
+		need.Skip(t, "a measurement: run it with make bench")
 	}
 	need.Program(t, "nix-instantiate")
 }

@@ -79,7 +79,7 @@ func FuzzFilter(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, on, name, tag string) {
 		if !utf8.ValidString(on) || !utf8.ValidString(name) || !utf8.ValidString(tag) {
-			t.Skip("Nix knows no such names")
+			return // Nix knows no such names
 		}
 		filter, err := colmena.ParseFilter(on)
 		want := standin.Matches(on, name, []string{tag})

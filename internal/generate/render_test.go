@@ -398,7 +398,7 @@ func FuzzNamesAndValuesSurviveJSON(f *testing.F) {
 	f.Fuzz(func(t *testing.T, name, key, value string) {
 		raw, err := json.Marshal(map[string]string{key: value})
 		if err != nil {
-			t.Skip()
+			return // no JSON, no fact
 		}
 		h := hive.Host{
 			Name: name, Deployer: hive.Deployer{Keys: []string{value, value}}, Network: hive.Network{Units: map[string]string{key: value}},

@@ -58,7 +58,7 @@ func FuzzQuoteSurvivesTheShell(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, a, b string) {
 		if strings.ContainsRune(a+b, 0) {
-			t.Skip("no argument holds a NUL")
+			return // no argument holds a NUL
 		}
 		out, err := exec.Command("sh", "-c", "printf '%s\\0' "+Quote("word", a, b)).Output()
 		if err != nil {

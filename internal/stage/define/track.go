@@ -119,7 +119,7 @@ func (t *tracker) look(tr *trail, s Source, file string) []string {
 	}
 	tr.nodes = tr.nodes || found.nodes
 	if strings.HasPrefix(file, storeFolder) {
-		t.library(tr, s, file, found)
+		t.fromLibrary(tr, s, file, found)
 		return nil
 	}
 	tr.climbs = tr.climbs || found.climbs
@@ -146,9 +146,9 @@ func (t *tracker) look(tr *trail, s Source, file string) []string {
 	return next
 }
 
-// library adds what a file of the immutable store says. It is somebody's code: which files it reads is said by whoever
+// fromLibrary adds what a file of the immutable store says. It is somebody's code: which files it reads is said by whoever
 // calls it, and that was looked at. What it asks the environment for, and files it names itself, count.
-func (t *tracker) library(tr *trail, s Source, file string, found scan) {
+func (t *tracker) fromLibrary(tr *trail, s Source, file string, found scan) {
 	for _, d := range found.doubts {
 		if d.path == "uses currentTime" || strings.Contains(d.path, "environment") || strings.HasPrefix(d.path, "fetches") {
 			tr.question(t.at(file, d))
