@@ -64,12 +64,14 @@ func (h *house) check(ctx context.Context, o checkOptions, names []string) error
 	if err != nil {
 		return err
 	}
+	if !o.json {
+		if err := h.offerHostIDs(ctx, problems); err != nil {
+			return err
+		}
+	}
 	counts := hive.Count(problems)
 	if counts.Errors > 0 || o.strict && counts.Warnings > 0 {
 		return &exitError{codeFailed}
-	}
-	if !o.json {
-		return h.offerHostIDs(ctx, problems)
 	}
 	return nil
 }
