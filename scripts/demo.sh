@@ -26,8 +26,16 @@ has_definitions() {
 	return 1
 }
 
+# store_path prints where a pin of the workspace stands in the store. The next workspace pins that: the same tree is not copied again.
+store_path() {
+	awk -v start="\"$1\": {" 'index($0, start) { found = 1 } found && /"storePath"/ { gsub(/[",]/, ""); print $2; exit }' \
+		"$workspace/versions.lock.json"
+}
+
 json_string() { printf '"%s"' "$(printf '%s' "$1" | sed 's/[\\"]/\\&/g')"; }
 
+pin_nixpkgs=$nixpkgs
+pin_disko=$disko
 count=0
 for example in "$root"/examples/*/; do
 	example=${example%/}
@@ -35,9 +43,11 @@ for example in "$root"/examples/*/; do
 	count=$((count + 1))
 	workspace=$place/$(basename "$example")
 	cp -R "$example" "$workspace"
-	printf '{"nixos":%s,"disko":%s}\n' "$(json_string "$nixpkgs")" "$(json_string "$disko")" >"$workspace/versions.json"
+	printf '{"nixos":%s,"disko":%s}\n' "$(json_string "$pin_nixpkgs")" "$(json_string "$pin_disko")" >"$workspace/versions.json"
 	headline "examples/$(basename "$example")"
 	show generate
+	pin_nixpkgs=$(store_path nixos)
+	pin_disko=$(store_path disko)
 	show check
 	show summary
 	printf '\nWhat was generated, beside our own modules in generated/_hive:\n'
