@@ -128,6 +128,7 @@ func advice() []struct{ part, hint string } {
 		{"infinite recursion", "a value needs itself: often `imports` or `mkIf` that depends on `config`, or `pkgs` used in `imports`"},
 		{"stack overflow", "a value needs itself: often `imports` or `mkIf` that depends on `config`, or `pkgs` used in `imports`"},
 		{"does not exist. Definition values", "no such option: check its spelling, and that the module that declares it is imported"},
+		{"' defined in `", "no such option: check its spelling, and whether this NixOS version has it"}, // before 21.05
 		{"is already declared in", "two modules declare one option: leave one of them out"},
 		{"option `networking.hostName' is not of type", "a host is called as its file is: rename that to letters, digits and inner hyphens, or set networking.hostName"},
 		{"is not of type", "the option wants another kind of value; the type in the message says which"},
