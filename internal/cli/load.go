@@ -45,7 +45,7 @@ func (h *house) load(ctx context.Context, deep bool, sink progress.Sink) (*loade
 		return nil, err
 	}
 	l := &loaded{workspace: w, pins: pins, Result: result}
-	l.blameDisko()
+	l.blamePins()
 	var versions hive.CheckInput
 	if deep {
 		versions = h.versions(ctx, pins)
@@ -54,12 +54,16 @@ func (h *house) load(ctx context.Context, deep bool, sink progress.Sink) (*loade
 	return l, nil
 }
 
-// blameDisko points hosts that do not evaluate at the pair of pins that cannot: what Nix says about it names neither.
-func (l *loaded) blameDisko() {
+// blamePins points hosts that do not evaluate at pins that cannot: what Nix says about it names neither NixOS nor disko.
+func (l *loaded) blamePins() {
 	disko := pin.Release(l.pins.Disko.StorePath)
 	for i, f := range l.Failures {
 		nixos := pin.Release(l.pins.NixOSFor(f.Host).StorePath)
-		if !hive.DiskoFits(disko, nixos) {
+		switch {
+		case !hive.NixOSSupported(nixos):
+			l.Failures[i].Hint = fmt.Sprintf("NixOS %s is older than %s, the oldest release the options of this program are written for: pin a newer one in versions.json, then "+
+				"`nixos-staged-hive versions update nixos`", nixos, hive.OldestNixOS)
+		case !hive.DiskoFits(disko, nixos):
 			l.Failures[i].Hint = fmt.Sprintf(`disko %s does not evaluate on NixOS %s: set "disko": "v1.8.2" in versions.json, the last for 24.05 and older, then `+
 				"`nixos-staged-hive versions update disko`", disko, nixos)
 		}

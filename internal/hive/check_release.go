@@ -65,6 +65,15 @@ const (
 	firstNewNixOS = "24.11"
 )
 
+// OldestNixOS is the oldest release that nix/modules and nix/stages evaluate on: they set services.openssh.settings (22.11)
+// and nix.settings (21.11), and 23.05 is what the original project started from.
+const OldestNixOS = "23.05"
+
+// NixOSSupported reports whether a release is not older than [OldestNixOS]. One that is not known is.
+func NixOSSupported(release string) bool {
+	return len(versionParts(release)) < 2 || compareVersions(release, OldestNixOS) >= 0
+}
+
 // DiskoFits reports whether a version of disko evaluates on a release of NixOS. Versions that are not known fit.
 func DiskoFits(disko, release string) bool {
 	if len(versionParts(disko)) < 2 || len(versionParts(release)) < 2 {

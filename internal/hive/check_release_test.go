@@ -107,3 +107,11 @@ func TestDiskoFitsByReleaseAndUnknownVersionsFit(t *testing.T) {
 		}
 	}
 }
+
+func TestReleasesBeforeTheOldestAreNotSupported(t *testing.T) {
+	for release, want := range map[string]bool{"20.09": false, "22.11": false, "23.05": true, "24.05": true, "26.11": true, "": true, "unstable": true} {
+		if got := NixOSSupported(release); got != want {
+			t.Errorf("%q: %v", release, got)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package nix
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -148,4 +149,23 @@ func FuzzParseError(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestTheMessageOfALongTraceIsKeptAtEitherEnd(t *testing.T) {
+	frames := slices.Repeat([]string{"       … from call site", "", "       at /nix/store/aaa-source/lib/x.nix:1:1:"}, 20_000)
+	for name, text := range map[string][]string{
+		"message first": append([]string{"error: on purpose", ""}, frames...),
+		"message last":  append(append([]string{"error:"}, frames...), "", "       error: on purpose"),
+	} {
+		var lines errorLines
+		for _, l := range text {
+			lines.add(l)
+		}
+		if got := parseError(lines.text(), nil).Message; got != "on purpose" {
+			t.Errorf("%s: %q", name, got)
+		}
+		if kept := len(lines.head) + len(lines.tail); kept > 3*keptLines {
+			t.Errorf("%s: %d lines kept", name, kept)
+		}
+	}
 }

@@ -54,19 +54,25 @@ func clean(b []byte) string {
 	return strings.TrimSuffix(string(b), "\r")
 }
 
-// tailLines keeps the last lines, enough for any message and its trace.
-type tailLines struct{ lines []string }
+// errorLines keeps the first and the last lines of what was printed. A whole trace has tens of thousands; Nix 2.8 has the
+// message at its head, newer ones at its end.
+type errorLines struct{ head, tail []string }
 
-const keptLines = 4000
+const keptLines = 2000
 
-func (t *tailLines) add(l string) {
-	if strings.HasPrefix(l, "trace: ") {
-		return // not part of an error
+func (e *errorLines) add(l string) {
+	switch {
+	case strings.HasPrefix(l, "trace: "): // not part of an error
+	case len(e.head) < keptLines:
+		e.head = append(e.head, l)
+	case len(e.tail) < 2*keptLines:
+		e.tail = append(e.tail, l)
+	default: // the older half goes at once, so that a long trace is not moved line by line
+		e.tail = append(e.tail[:0], e.tail[keptLines:]...)
+		e.tail = append(e.tail, l)
 	}
-	if len(t.lines) >= keptLines {
-		t.lines = t.lines[1:]
-	}
-	t.lines = append(t.lines, l)
 }
 
-func (t *tailLines) text() string { return strings.Join(t.lines, "\n") }
+func (e *errorLines) text() string {
+	return strings.Join(append(e.head[:len(e.head):len(e.head)], e.tail...), "\n")
+}

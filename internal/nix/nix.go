@@ -46,7 +46,7 @@ const Install = "install Nix: `apt-get install nix-bin`, your distribution's pac
 //
 // A failed evaluation is an *EvalError. The document is looked at only after success: Nix prints half of one when it fails.
 func (c Client) Evaluate(ctx context.Context, e Evaluation) ([]byte, error) {
-	var lines tailLines
+	var lines errorLines
 	stderr := &lineWriter{line: func(l string) {
 		if file, ok := evaluated(l); ok && e.Evaluated != nil {
 			e.Evaluated(file)

@@ -126,8 +126,11 @@ var diskoVersion = regexp.MustCompile(`(?m)\bversion\s*=\s*"([^"\\$]*)"`)
 // Release reads the version a fetched tree says it has: "24.05" for nixpkgs, "1.8.2" for disko. It is empty if the tree does not
 // say, which development branches of disko do not.
 func Release(tree string) string {
-	if b, err := os.ReadFile(filepath.Join(tree, "lib", ".version")); err == nil {
-		return strings.TrimSpace(string(b))
+	// nixpkgs of 24.05 has it below lib, that of 20.09 at the top
+	for _, name := range []string{filepath.Join("lib", ".version"), ".version"} {
+		if b, err := os.ReadFile(filepath.Join(tree, name)); err == nil {
+			return strings.TrimSpace(string(b))
+		}
 	}
 	b, err := os.ReadFile(filepath.Join(tree, "version.nix"))
 	if err != nil {

@@ -90,6 +90,8 @@ let
         else if isOption o then
           # what nixpkgs hides or computes is its own business
           (if (o.internal or false) || (o.readOnly or false) then nothing else leaf boots p)
+        else if !(builtins.isAttrs o) then
+          nothing # options of NixOS 21.05 and older hold more than options
         else
           join (mapAttrsToList (n: go (p ++ [ n ])) (removeAttrs o [ "_module" ]));
     in
