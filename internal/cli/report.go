@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"regexp"
 	"strings"
 	"syscall"
 
@@ -64,18 +65,13 @@ func hintsOf(err error) []string {
 	if errors.As(err, &missing) {
 		hints = append(hints, missingHint(missing)...)
 	}
-	var edited *generate.HandEditedError
-	if errors.As(err, &edited) {
-		hints = append(hints, "move the change into the definition, or into a file of hive.mini.modules",
-			"`generate --force` overwrites and keeps the edited versions beside the new ones")
+	var program *run.Error
+	if errors.As(err, &program) && unreachable.Match(program.Stderr) {
+		hints = append(hints, "the network does not answer: try again with it; what was fetched once works without, and a pin can be a folder (/path, ./path)")
 	}
 	var secret *generate.SecretError
 	if errors.As(err, &secret) {
 		hints = append(hints, "keep secrets out of options that other stages need: name a file on the host instead, such as hive.admin.hashedPasswordFile")
-	}
-	var place *generate.PlaceError
-	if errors.As(err, &place) && place.Way != "" {
-		hints = append(hints, place.Way)
 	}
 	var notTerminal *ui.NotTerminalError
 	if errors.As(err, &notTerminal) {
@@ -134,6 +130,9 @@ func codeOf(err error) int {
 	}
 	return codeFailed
 }
+
+// unreachable matches what git 2.39 and Nix 2.8 (by curl) say when a server cannot be reached.
+var unreachable = regexp.MustCompile(`(?i)could not resolve host|couldn't resolve host|failed to connect|could not connect|couldn't connect|connection (refused|timed out)|network is unreachable`)
 
 // isUnknownCommand recognises cobra's only error without a type.
 func isUnknownCommand(err error) bool { return strings.HasPrefix(err.Error(), "unknown command ") }
