@@ -13,26 +13,11 @@
   ...
 }:
 let
-  pins = import (tree + "/_hive/lib/pins.nix") { inherit tree; };
+  hosts = import (tree + "/_hive/lib/hosts.nix") { inherit tree; };
   host = builtins.fromJSON (builtins.readFile (tree + "/${name}/host.json"));
-  evaluate =
-    extraModules:
-    import (tree + "/_hive/lib/host.nix") {
-      inherit name extraModules;
-      nixpkgs = pins.nixpkgsOf name;
-      disko = pins.disko;
-      inherit (pins) workspace;
-      generated = tree;
-      definition = pins.workspace + "/${host.definition}";
-      without = host.without;
-    };
-  full = evaluate [ ];
-  # What `setup` may format: never a disk that is only mounted.
-  formatting = evaluate [ { hive.partitioning.additional = lib.mkForce { }; } ];
-  mini = import (pins.nixpkgsOf name + "/nixos/lib/eval-config.nix") {
-    system = null;
-    modules = [ (tree + "/${name}/mini_sys.nix") ];
-  };
+  full = hosts.evaluate name [ ];
+  formatting = hosts.formatting name;
+  mini = hosts.plain name [ (tree + "/${name}/mini_sys.nix") ];
 
   setup = full.config.hive.setup;
   hasDisks = host.diskLayout;

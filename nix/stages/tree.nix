@@ -5,46 +5,12 @@
 #   NAME.format  the script that formats and mounts the disks of the host; it asks nothing
 { tree }:
 let
-  pins = import (tree + "/_hive/lib/pins.nix") { inherit tree; };
-  hive = builtins.fromJSON (builtins.readFile (tree + "/hive.json"));
-  evaluate =
-    name: modules:
-    (import (pins.nixpkgsOf name + "/nixos/lib/eval-config.nix") {
-      system = null;
-      inherit modules;
-    }).config.system.build;
-  host =
-    name: h:
-    let
-      full =
-        extraModules:
-        (import (tree + "/_hive/lib/host.nix") {
-          inherit name;
-          nixpkgs = pins.nixpkgsOf name;
-          inherit (pins) workspace disko;
-          generated = tree;
-          definition = pins.workspace + "/${h.definition}";
-          without = h.without;
-          inherit nodes extraModules;
-        });
-    in
-    {
-      iso = (evaluate name [ (tree + "/${name}/iso.nix") ]).isoImage;
-      mini = (evaluate name [ (tree + "/${name}/mini_sys.nix") ]).toplevel;
-      full = (full [ { hive.hosts.entries = hive.entries; } ]).config.system.build.toplevel;
-      format =
-        (full [ ({ lib, ... }: { hive.partitioning.additional = lib.mkForce { }; }) ]).config.system.build.diskoScript;
-    };
-  nodes = builtins.mapAttrs (
-    name: h:
-    import (tree + "/_hive/lib/host.nix") {
-      inherit name nodes;
-      nixpkgs = pins.nixpkgsOf name;
-      inherit (pins) workspace disko;
-      generated = tree;
-      definition = pins.workspace + "/${h.definition}";
-      without = h.without;
-    }
-  ) hive.hosts;
+  hosts = import (tree + "/_hive/lib/hosts.nix") { inherit tree; };
+  stage = name: file: (hosts.plain name [ (tree + "/${name}/${file}") ]).config.system.build;
 in
-builtins.mapAttrs host hive.hosts
+builtins.mapAttrs (name: _: {
+  iso = (stage name "iso.nix").isoImage;
+  mini = (stage name "mini_sys.nix").toplevel;
+  full = (hosts.evaluate name [ { hive.hosts.entries = hosts.hive.entries; } ]).config.system.build.toplevel;
+  format = (hosts.formatting name).config.system.build.diskoScript;
+}) hosts.hive.hosts

@@ -158,3 +158,25 @@ func TestADiskToKeepIsInNoScriptThatFormats(t *testing.T) {
 		}
 	})
 }
+
+// TestTheMediumOfAHostThatLooksAtOthersInstantiates: a definition written for Colmena may use `nodes` in what the medium takes from it.
+func TestTheMediumOfAHostThatLooksAtOthersInstantiates(t *testing.T) {
+	need.Program(t, "nix-instantiate")
+	onEach(t, func(t *testing.T, on trees) {
+		dir := workspace(t, "k3s-trio", on)
+		definition := filepath.Join(dir, "nixConfigs", "karl.nix")
+		b, err := os.ReadFile(definition)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := "{ nodes, ... }: {\n  hive.setup.preScript = [ \"ping -c 1 ${nodes.olaf.config.networking.hostName}\" ];\n  imports = [ (" + string(b) + ") ];\n}\n"
+		if err := os.WriteFile(definition, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		hiveOf(t, dir, "generate")
+		out := string(command(t, "nix-instantiate", filepath.Join(dir, "generated"), "-A", "karl.iso", "-A", "karl.full", "-A", "karl.format"))
+		if n := strings.Count(out, ".drv\n"); n != 3 {
+			t.Errorf("%d derivations, want 3: %s", n, out)
+		}
+	})
+}
