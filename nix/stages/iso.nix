@@ -17,7 +17,7 @@ let
   host = builtins.fromJSON (builtins.readFile (tree + "/${name}/host.json"));
   full = hosts.evaluate name [ ];
   formatting = hosts.formatting name;
-  mini = hosts.plain name [ (tree + "/${name}/mini_sys.nix") ];
+  mini = hosts.plain name ([ (tree + "/${name}/mini_sys.nix") ] ++ config.hive.medium.modules);
 
   setup = full.config.hive.setup;
   hasDisks = host.diskLayout;
@@ -65,6 +65,13 @@ let
 in
 {
   imports = [ (modulesPath + "/installer/cd-dvd/installation-cd-minimal.nix") ];
+
+  options.hive.medium.modules = lib.mkOption {
+    type = lib.types.listOf lib.types.raw;
+    default = [ ];
+    internal = true;
+    description = "Further modules of the mini system on the medium. A rehearsal has one.";
+  };
 
   config = lib.mkMerge [
     {

@@ -52,6 +52,7 @@ import (
 type remembered struct {
 	hosts   []hive.Host
 	remarks []Remark
+	states  map[string]string // by host, see entry.state
 	common  string
 	before  *tracker
 	start   time.Time
@@ -66,6 +67,15 @@ type entry struct {
 	Remarks []string          `json:"remarks"`
 
 	host hive.Host
+}
+
+// state sums up everything the host was evaluated with.
+func (e entry) state() (string, error) {
+	head, err := json.Marshal(e)
+	if err != nil {
+		return "", fmt.Errorf("sum up the inputs of %s: %w", e.host.Name, err)
+	}
+	return sumText(head), nil
 }
 
 // input is a path and the state it had.
@@ -89,7 +99,7 @@ func entryFile(in Input, host string) string {
 // recall finds the hosts whose facts still hold. It looks at the others, so that a change while they are evaluated is seen.
 func recall(in Input) remembered {
 	t := newTracker(in)
-	r := remembered{before: t, start: time.Now()}
+	r := remembered{before: t, start: time.Now(), states: map[string]string{}}
 	if r.common, r.err = t.common(); r.err != nil {
 		return r
 	}
@@ -97,6 +107,7 @@ func recall(in Input) remembered {
 		for _, e := range r.entries() {
 			if e != nil && t.holds(e) && (e.host.Checked || !in.Deep) {
 				r.hosts = append(r.hosts, e.host)
+				r.note(*e)
 				for _, text := range e.Remarks {
 					r.remarks = append(r.remarks, Remark{Host: e.host.Name, Text: text})
 				}
@@ -107,6 +118,13 @@ func recall(in Input) remembered {
 		r.look(t, t.follow(s, nil))
 	}
 	return r
+}
+
+// note keeps the state of a remembered host. A state that cannot be had only makes later stages work anew.
+func (r *remembered) note(e entry) {
+	if state, err := e.state(); err == nil {
+		r.states[e.host.Name] = state
+	}
 }
 
 // look notes the states of what a host depends on.
@@ -252,6 +270,7 @@ func (t *tracker) remember(s Source, ev *evaluation, tr *trail, known remembered
 	if err := writeEntry(entryFile(t.in, s.Name), e); err != nil {
 		return err.Error()
 	}
+	known.note(e)
 	return ""
 }
 

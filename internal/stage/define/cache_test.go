@@ -147,6 +147,25 @@ func TestUnchangedHostsAreNotEvaluatedAgainAndSayTheSame(t *testing.T) {
 	s.expect("fresh facts are wanted")
 }
 
+func TestAStateIsTheSameAsLongAsNothingChanges(t *testing.T) {
+	s := newStage(t)
+	first, second := s.load().States, s.load().States
+	if len(first) != 2 || first["a"] == first["b"] {
+		t.Fatalf("states %v", first)
+	}
+	if diff := cmp.Diff(first, second); diff != "" {
+		t.Errorf("remembered hosts have other states than evaluated ones:\n%s", diff)
+	}
+	s.host("a", `{ networking.domain = "two.example"; }`)
+	if third := s.load().States; third["a"] == first["a"] {
+		t.Error("the definition changed and the state did not")
+	}
+	s.in.Fresh = true
+	if fresh := s.load().States; fresh["a"] == "" || fresh["a"] == first["a"] {
+		t.Errorf("evaluated again without need: state %q, first %q", fresh["a"], first["a"])
+	}
+}
+
 func TestADeepLookAlsoServesAShallowOneButNotTheReverse(t *testing.T) {
 	s := newStage(t)
 	s.load()

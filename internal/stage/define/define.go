@@ -81,6 +81,9 @@ type Result struct {
 	Remarks  []Remark          // sorted by host
 	Cached   map[string]bool   // hosts whose facts were remembered
 	Uncached map[string]string // hosts that cannot be remembered, and why
+	// States sum up, by host, everything that its evaluation depends on: while a state is the same, so is the host. Hosts that cannot
+	// be remembered have none.
+	States map[string]string
 }
 
 // Evaluator evaluates definitions with Nix.
@@ -111,6 +114,7 @@ func (e Evaluator) Load(ctx context.Context, in Input) (Result, error) {
 	result := run.result()
 	result.Cached = known.names()
 	result.Uncached = remember(in, run, known)
+	result.States = known.states
 	return result, nil
 }
 
