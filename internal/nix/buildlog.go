@@ -74,10 +74,10 @@ func (l *buildLog) start(e entry) {
 	case activityFileTransfer:
 		l.downloads.start(e.ID)
 	case activityBuild:
-		l.building[e.ID] = e.word(0)
-		l.show(func(next *progress.Event) { next.Text = Name(e.word(0)) })
+		l.building[e.ID] = e.word()
+		l.show(func(next *progress.Event) { next.Text = Name(e.word()) })
 	case activityCopyPath:
-		l.show(func(next *progress.Event) { next.Text = firstLine(e.Text) })
+		l.show(func(next *progress.Event) { next.Text = clean([]byte(e.Text)) })
 	}
 }
 
@@ -95,14 +95,17 @@ func (l *buildLog) result(e entry) {
 	drv, isBuild := l.building[e.ID]
 	switch {
 	case e.Type == resultBuildLogLine && isBuild:
-		l.builderLine(drv, e.word(0))
+		l.builderLine(drv, e.word())
 	case e.Type == resultSetPhase && isBuild:
-		l.show(func(next *progress.Event) { next.Text = Name(drv) + ", " + firstLine(e.word(0)) })
+		l.show(func(next *progress.Event) { next.Text = Name(drv) + ", " + e.word() })
 	case e.Type == resultProgress && l.builds[e.ID]:
-		// done, expected, running, failed; "expected" is what was found up to now
+		// done, expected, running, failed. "expected" grows as derivations are found, and in Nix 2.34 beyond what there is.
 		l.show(func(next *progress.Event) {
-			next.Total = max(next.Total, l.announced, e.number(1))
-			next.Done = min(e.number(0)+e.number(3), next.Total)
+			next.Done = max(next.Done, e.number(0)+e.number(3))
+			if l.announced == 0 {
+				next.Total = max(next.Total, e.number(1))
+			}
+			next.Total = max(next.Total, l.announced, next.Done)
 		})
 	case e.Type == resultProgress && l.downloads.move(e.ID, moved{e.number(0), e.number(1)}):
 		l.download()
@@ -144,6 +147,7 @@ func (l *buildLog) message(e entry) {
 func (l *buildLog) show(change func(*progress.Event)) {
 	next := l.last
 	change(&next)
+	next.Text = firstLine(next.Text)
 	if next != l.last {
 		l.last = next
 		l.sink.Send(next)

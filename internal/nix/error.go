@@ -147,6 +147,7 @@ func advice() []struct{ part, hint string } {
 		{"hash mismatch", "the fetched content is not what its sha256 says"},
 		{"has an unfree license", "set nixpkgs.config.allowUnfree = true in the definition"},
 		{"is required to build", "this machine cannot build for that platform: set up binfmt emulation for it, or a remote builder (nix.conf: builders)"},
+		{"platform mismatch", "this machine cannot build for that platform: set up binfmt emulation for it, or a remote builder (nix.conf: builders)"}, // 2.34
 		{"No space left on device", "the disk is full: nix-collect-garbage removes what nothing uses, or move the store's disk"},
 		{"out of memory", "evaluation needs more memory: close programs, or evaluate fewer hosts at once with --jobs 1"},
 	}

@@ -45,19 +45,19 @@ func parseEntry(line string) (e entry, ok bool) {
 	return e, true
 }
 
-// number is field i, 0 if there is no such number.
+// number is field i, 0 if there is no such number. Everything counted is far smaller than the limit, which lets sums not overflow.
 func (e entry) number(i int) int64 {
 	var n int64
 	if i >= len(e.Fields) || json.Unmarshal(e.Fields[i], &n) != nil || n < 0 {
 		return 0
 	}
-	return n
+	return min(n, 1<<46)
 }
 
-// word is field i, empty if there is no such text.
-func (e entry) word(i int) string {
+// word is the first field, empty if that is no text.
+func (e entry) word() string {
 	var s string
-	if i >= len(e.Fields) || json.Unmarshal(e.Fields[i], &s) != nil {
+	if len(e.Fields) == 0 || json.Unmarshal(e.Fields[0], &s) != nil {
 		return ""
 	}
 	return clean([]byte(s))
