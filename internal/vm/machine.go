@@ -43,6 +43,12 @@ type Disk struct {
 	Vendor, Model, Serial string
 	WWN                   string // 16 hexadecimal digits, without prefix
 	EUI64                 string // of an NVMe namespace, 16 hexadecimal digits
+	// Device is the name the kernel shall give it by its place among the others on its bus: sdb, vda, nvme1n1, mmcblk0. Empty is
+	// any that is left.
+	Device string
+	// Path is where it shall sit, as udev calls that in ID_PATH: pci-0000:00:17.0-ata-1. Empty is anywhere. [DiskFor] knows which are
+	// possible.
+	Path string
 }
 
 // Bus is how a disk is attached, and with that which driver the guest needs for it.
@@ -66,6 +72,8 @@ type Card struct {
 	// Interface is the name Linux and udev shall give it by where it sits: eno1, ens3, enp4s0, eth0 (where the guest does not
 	// rename). Empty is anywhere. [CanName] says which names are possible.
 	Interface string
+	// Path is where it shall sit, as udev calls that in ID_PATH: pci-0000:00:1f.6. Empty is anywhere, or where Interface says.
+	Path string
 }
 
 // Network is one Ethernet segment that several machines' cards are in, with a gateway that gives addresses (DHCP), answers names (DNS), and
