@@ -1,0 +1,49 @@
+# The packages that the table cannot stand in for, because nixpkgs makes them by functions or needs their insides.
+final: prev:
+let
+  inherit (prev) lib;
+  inherit (prev.stdenv) lab;
+in
+{
+  # What scripts/lab-tree.sh builds beforehand and keeps from garbage collection.
+  lab = lab // {
+    packages = prev.linkFarm "lab-packages" (
+      lib.mapAttrs (pname: _: lab.package { inherit pname; }) lab.table.packages
+    );
+    downloads = prev.linkFarm "lab-downloads" lab.debs;
+  };
+
+  # one stage, one platform
+  pkgsStatic = final;
+  buildPackages = final;
+  gcc = final.stdenv.cc;
+  bintools = final.stdenv.cc.bintools;
+  bintools-unwrapped = final.stdenv.cc.bintools;
+
+  inherit (lab) glibc;
+  libc = final.glibc;
+  linuxHeaders = final.runCommand "linux-headers" { } "mkdir -p $out";
+  # nixpkgs reads one header of its sources for the security wrappers: the variables that setuid programs must not see
+  srcOnly =
+    args:
+    if (args.pname or "") != "glibc" then
+      prev.srcOnly args
+    else
+      let
+        names = [ "GCONV_PATH" "GETCONF_DIR" "LD_AUDIT" "LD_DEBUG" "LD_LIBRARY_PATH" "LD_PRELOAD" "LOCPATH" "NLSPATH" "TMPDIR" "TZDIR" ];
+      in
+      final.writeTextDir "unsecvars.h" ''
+        #define UNSECURE_ENVVARS ${lib.concatMapStringsSep " " (n: ''"${n}\0"'') names}
+      '';
+
+  # Debian's localedef makes what Debian's C library reads.
+  glibcLocales = lib.makeOverridable (import ./locales.nix) {
+    inherit (final) runCommand;
+    inherit lib lab;
+  };
+
+  # All modules that NixOS' scripts use are in the table's perl.
+  perl = prev.perl // {
+    withPackages = _: final.perl;
+  };
+}
