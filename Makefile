@@ -10,13 +10,17 @@ GO := go
 PROGRAM := build/nixos-staged-hive
 LINTER := $(GO) tool -modfile=tools/go.mod golangci-lint
 
-.PHONY: help demo test build lint docs bench clean ensure-go ensure-programs
+.PHONY: help demo lab test build lint docs bench clean ensure-go ensure-programs
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
 
 demo: ensure-programs build ## set up, build, and run the main job on every example
 	@scripts/with-nix.sh scripts/demo.sh $(PROGRAM)
+
+lab: ensure-programs build ## two machines from blank disks to the deployed hive, in virtual machines (ARGS="--from mini": from there)
+	@scripts/ensure-programs.sh qemu-system-x86_64 qemu-img debootstrap patchelf gcc
+	@scripts/with-nix.sh scripts/lab.sh $(PROGRAM) $(ARGS)
 
 test: ensure-programs ## set up, and run all tests
 	@scripts/with-nix.sh scripts/test.sh

@@ -1,10 +1,10 @@
 #!/bin/sh
 # Installs what demo and tests need besides Go: Nix (nix-instantiate, nix-store, nix-build) and git, from the distribution's packages,
-# as root or with sudo. Arguments are further programs to install, named like their package (shellcheck).
+# as root or with sudo. Arguments are further programs to install.
 # Does nothing, and asks for nothing, when all is there.
 set -eu
 
-PATH=$PATH:${HOME:-/root}/.nix-profile/bin:/nix/var/nix/profiles/default/bin
+PATH=$PATH:/usr/sbin:/sbin:${HOME:-/root}/.nix-profile/bin:/nix/var/nix/profiles/default/bin
 
 say() { echo "set-up: $*" >&2; }
 
@@ -32,13 +32,33 @@ with_apt() {
 	as_root env DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends ca-certificates "$@"
 }
 
+# package_of names the packages of a program: Debian's where there is apt-get, else those most distributions have.
+package_of() {
+	if command -v apt-get >/dev/null 2>&1; then
+		case $1 in
+		nix-instantiate) echo nix-bin ;;
+		qemu-system-x86_64) echo qemu-system-x86 ovmf ;;
+		qemu-img) echo qemu-utils ;;
+		sshd) echo openssh-server ;;
+		nft) echo nftables ;;
+		sgdisk) echo gdisk ;;
+		gcc) echo gcc libc6-dev ;;
+		*) echo "$1" ;;
+		esac
+	else
+		case $1 in
+		nix-instantiate) echo nix ;;
+		sshd) echo openssh ;;
+		nft) echo nftables ;;
+		*) echo "$1" ;;
+		esac
+	fi
+}
+
 install_packages() {
 	packages=
 	for program in "$@"; do
-		case $program in
-		nix-instantiate) if command -v apt-get >/dev/null 2>&1; then packages="$packages nix-bin"; else packages="$packages nix"; fi ;;
-		*) packages="$packages $program" ;;
-		esac
+		packages="$packages $(package_of "$program")"
 	done
 	say "installing$packages"
 	# The names are ours and hold no blanks.

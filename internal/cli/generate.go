@@ -39,9 +39,14 @@ Errors that check finds stop it before anything is written.
 }
 
 func generateFlags(o *generateOptions, cmd *cobra.Command) {
+	writeFlags(o, cmd)
+	cmd.Flags().BoolVarP(&o.dry, "dry-run", "n", false, "say what would be written, and write nothing")
+}
+
+// writeFlags are those of every command that writes generated/ before it does its own work.
+func writeFlags(o *generateOptions, cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.BoolVar(&o.force, "force", false, "overwrite files that were edited by hand; the edited versions are kept beside them")
-	f.BoolVarP(&o.dry, "dry-run", "n", false, "say what would be written, and write nothing")
 	f.BoolVar(&o.despite, "despite-errors", false, "write also if check finds errors")
 	f.BoolVar(&o.skipBroken, "skip-broken", false, "leave hosts that do not evaluate as they were, and write the others")
 }

@@ -1,0 +1,214 @@
+package rehearse
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"nixos-staged-hive/internal/hive"
+	"nixos-staged-hive/internal/progress"
+	"nixos-staged-hive/internal/run"
+	"nixos-staged-hive/internal/vm"
+)
+
+// guest is a host on its journey.
+type guest struct {
+	host    hive.Host
+	machine vm.Machine
+	reach   address
+	spec    spec
+	built   Built
+
+	lab      *vm.Lab
+	segment  *vm.Segment
+	clock    *clock
+	key      loginKey
+	local    run.Runner
+	dir      string // of the rehearsal
+	patience time.Duration
+	progress progress.Sink
+
+	stage    Stage // where it is going to: decides which sshd answers
+	running  *vm.Running
+	shell    run.Runner // root on the machine, as it runs now
+	manifest manifest
+	outcome  Outcome
+}
+
+// travel takes the guest through the steps. The outcome says how far it came.
+func (g *guest) travel(ctx context.Context, from, until Stage) {
+	if from != Blank && !g.do(ctx, step{stage: from, name: "go back to what was saved", do: (*guest).resume}) {
+		return
+	}
+	g.outcome.Reached = from
+	steps := rest(from, until)
+	for i, s := range steps {
+		if !g.do(ctx, s) {
+			return
+		}
+		if i+1 == len(steps) || steps[i+1].stage != s.stage {
+			if !g.do(ctx, step{stage: s.stage, name: "save", do: (*guest).save}) {
+				return
+			}
+			g.outcome.Reached = s.stage
+		}
+	}
+}
+
+// do runs one step and writes its line of the timeline.
+func (g *guest) do(ctx context.Context, s step) bool {
+	g.stage = s.stage
+	line := Step{Stage: s.stage, Name: s.name, StandIn: s.standIn, Began: g.clock.now()}
+	event := progress.Event{Task: s.name, Host: g.host.Name, State: progress.Started}
+	g.progress.Send(event)
+
+	limit, cancel := context.WithTimeoutCause(ctx, g.patience, fmt.Errorf("it took longer than %s", g.patience))
+	defer cancel()
+	text, err := s.do(g, limit)
+	line.Took, line.Text, line.Failed = g.clock.now()-line.Began, text, err != nil
+	event.State, event.Text, event.Err = progress.Done, text, nil
+	if err != nil {
+		event.State, event.Err = progress.Failed, err
+		g.outcome.err = fmt.Errorf("%s: %w", s.name, err)
+		g.outcome.Error = g.outcome.err.Error()
+		g.look(context.WithoutCancel(ctx))
+	}
+	g.progress.Send(event)
+	g.outcome.Steps = append(g.outcome.Steps, line)
+	return err == nil
+}
+
+// look keeps what the screen shows when something failed. There may be nothing to see any more.
+func (g *guest) look(ctx context.Context) {
+	if g.running == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	file := filepath.Join(g.dir, g.host.Name+"-failed.png")
+	if g.running.Screenshot(ctx, file) == nil {
+		g.outcome.Screen = file
+	}
+}
+
+// start switches the machine on, with its medium or without.
+func (g *guest) start(ctx context.Context, medium bool, o vm.StartOptions) error {
+	m := g.machine
+	if medium {
+		m.Medium = g.built.Image
+	}
+	running, err := g.lab.Start(ctx, m, o)
+	if err != nil {
+		return fmt.Errorf("start the machine: %w", err)
+	}
+	g.clock.on()
+	go func() {
+		defer g.clock.off()
+		_, _ = running.Wait(context.Background()) // ends with the machine, which ends with the lab
+	}()
+	g.running, g.outcome.Console = running, running.SerialLog()
+	return nil
+}
+
+// off powers the machine down, as somebody would who presses its button.
+func (g *guest) off(ctx context.Context) error {
+	end, err := g.running.PowerDown(ctx, g.patience/2)
+	if err != nil {
+		return fmt.Errorf("power the machine off: %w", err)
+	}
+	if end.How != vm.GuestShutdown {
+		return fmt.Errorf("power the machine off: it did not shut down by itself (%s)", end)
+	}
+	return nil
+}
+
+// login waits until root gets in, while the machine lives.
+func (g *guest) login(ctx context.Context) (string, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	running := g.running
+	go func() {
+		if end, err := running.Wait(ctx); err == nil {
+			cancel(fmt.Errorf("the machine has ended: %s", end))
+		}
+	}()
+	shell, err := g.connect(ctx)
+	if err != nil {
+		return "", err
+	}
+	g.shell = shell
+	return "", nil
+}
+
+// forward is the name of the port that leads to the sshd that answers in a stage: the medium's listens on 22 whatever the definition says.
+func (g *guest) forward() string {
+	if g.stage == Medium {
+		return g.reach.forward + setupForward
+	}
+	return g.reach.forward
+}
+
+// sh runs a line of shell on the machine, as root. What it says is kept in the log.
+func (g *guest) sh(ctx context.Context, line string) error {
+	log, err := os.OpenFile(filepath.Join(g.dir, g.host.Name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("open the log: %w", err)
+	}
+	defer log.Close() //nolint:errcheck // a log line that is lost is no failure of the machine
+	fmt.Fprintf(log, "\n$ %s\n", line)
+	if err := g.shell.Run(ctx, run.Command{Name: "sh", Args: []string{"-c", line}, Stdout: log, Stderr: log}); err != nil {
+		return fmt.Errorf("%s (all it said is in %s): %w", firstWords(line), log.Name(), err)
+	}
+	return nil
+}
+
+// firstWords is enough of a command to know it by.
+func firstWords(line string) string {
+	words := strings.Fields(line)
+	return filepath.Base(strings.Join(words[:min(2, len(words))], " "))
+}
+
+// outcomeOf waits for a transient unit of the machine. The connection may be lost meanwhile, as the switch may restart what carries it.
+func (g *guest) outcomeOf(ctx context.Context, unit string) (string, error) {
+	for {
+		out, err := run.Output(ctx, g.shell, run.Command{
+			Name: "systemctl", Args: []string{"show", unit, "--property=SubState,Result,ExecMainStatus"}, Grace: time.Second,
+		})
+		if ctx.Err() != nil {
+			return "", fmt.Errorf("wait for %s: %w", unit, context.Cause(ctx))
+		}
+		if err == nil {
+			p := properties(string(out))
+			switch p["SubState"] {
+			case "exited":
+				return "", nil
+			case "failed", "dead":
+				return "", g.failedUnit(ctx, unit, p)
+			}
+		}
+		if err := pause(ctx, time.Second); err != nil {
+			return "", err
+		}
+	}
+}
+
+func (g *guest) failedUnit(ctx context.Context, unit string, p map[string]string) error {
+	status, _ := strconv.Atoi(p["ExecMainStatus"])
+	journal, err := run.Output(ctx, g.shell, run.Command{Name: "journalctl", Args: []string{"--unit=" + unit, "--output=cat", "--no-pager", "--lines=20"}})
+	return errors.Join(fmt.Errorf("switch-to-configuration ended with %d (%s):\n%s", status, p["Result"], strings.TrimSpace(string(journal))), err)
+}
+
+// properties reads systemctl show: lines of KEY=VALUE.
+func properties(text string) map[string]string {
+	all := map[string]string{}
+	for line := range strings.Lines(text) {
+		key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+		all[key] = value
+	}
+	return all
+}
