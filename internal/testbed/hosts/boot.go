@@ -177,7 +177,8 @@ func (h *Host) enterRoot() error {
 	if err := unix.Mount("overlay", root, "overlay", 0, options); err != nil {
 		return fmt.Errorf("mount overlay (%s): %w", options, err)
 	}
-	if err := unix.Mount("sysfs", root+"/sys", "sysfs", 0, ""); err != nil {
+	// Read-only: there is one kernel, and its settings are the machine's.
+	if err := unix.Mount("sysfs", root+"/sys", "sysfs", unix.MS_RDONLY, ""); err != nil {
 		return fmt.Errorf("mount sysfs: %w", err)
 	}
 	if err := errors.Join(mountTmpfs(root+"/run", "mode=0755"), mountTmpfs(root+"/tmp", "mode=1777"), mountDev(root)); err != nil {

@@ -196,21 +196,32 @@ func isolated(ctx context.Context, log io.Writer, enter func() error, name strin
 	})
 }
 
-// enterNewRoot makes a folder this thread's root, with the machine's names of hosts and its certificates, which fetching packages needs.
+// borrowed are the machine's files that fetching packages needs: its resolver, its names of hosts, and the authorities behind a mirror or
+// a proxy with https.
+func borrowed() []string {
+	return []string{"/etc/resolv.conf", "/etc/hosts", "/etc/ssl/certs/ca-certificates.crt"}
+}
+
+// enterNewRoot makes a folder this thread's root. Nothing of the machine may be seen in it but as a copy: packages write to
+// /etc/resolv.conf and /etc/ssl/certs when they are installed, and a bind mount would let them write the machine's own.
 func enterNewRoot(root string) error {
-	if err := unix.Mount(root, root, "", unix.MS_BIND, ""); err != nil {
-		return fmt.Errorf("bind %s: %w", root, err)
-	}
-	for _, path := range []string{"/etc/resolv.conf", "/etc/hosts", "/etc/ssl/certs"} {
-		if _, err := os.Stat(path); err != nil {
+	for _, path := range borrowed() {
+		text, err := os.ReadFile(path)
+		if errors.Is(err, os.ErrNotExist) {
 			continue
 		}
-		if err := os.MkdirAll(filepath.Dir(root+path), 0o755); err != nil {
+		if err != nil {
 			return err
 		}
-		if err := bind(path, root+path); err != nil {
+		if err := os.Remove(root + path); err != nil && !errors.Is(err, os.ErrNotExist) { // a link would lead out of the root
 			return err
 		}
+		if err := writeFile(root+path, string(text), 0o644); err != nil {
+			return err
+		}
+	}
+	if err := unix.Mount(root, root, "", unix.MS_BIND, ""); err != nil {
+		return fmt.Errorf("bind %s: %w", root, err)
 	}
 	if err := mountDev(root); err != nil {
 		return err

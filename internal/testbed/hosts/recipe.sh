@@ -25,7 +25,8 @@ rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin
 # Every host gets keys and an identity of its own.
 rm -f /etc/ssh/ssh_host_* /etc/hostname
 : >/etc/machine-id
-: >/etc/resolv.conf
+: >/etc/resolv.conf # a copy of the machine's until now, as is /etc/hosts
+: >/etc/hosts
 
 # Nix for several users, offline. Without "substituters =" each copy loses seconds in asking a cache that cannot be reached.
 groupadd -r nixbld

@@ -86,16 +86,21 @@ func pivot(root string) error {
 	return os.Chdir("/")
 }
 
-// mountDev fills an empty /dev below root with the devices that every program expects, and a private devpts.
+// mountDev fills an empty /dev below root with devices that every program expects, and a private devpts. They are nodes of its own:
+// a change of mode or owner must not reach the machine's.
 func mountDev(root string) error {
 	dev := root + "/dev"
 	if err := mountTmpfs(dev, "mode=0755"); err != nil {
 		return err
 	}
-	for _, name := range []string{"null", "zero", "full", "random", "urandom", "tty"} {
-		if err := bind("/dev/"+name, dev+"/"+name); err != nil {
+	nodes := map[string]uint32{"null": 3, "zero": 5, "full": 7, "random": 8, "urandom": 9} // minors of major 1 (Linux' devices.txt)
+	for name, minor := range nodes {
+		if err := device(dev+"/"+name, 1, minor); err != nil {
 			return err
 		}
+	}
+	if err := device(dev+"/tty", 5, 0); err != nil {
+		return err
 	}
 	if err := errors.Join(os.Mkdir(dev+"/pts", 0o755), os.Mkdir(dev+"/shm", 0o1777)); err != nil {
 		return err
@@ -108,31 +113,26 @@ func mountDev(root string) error {
 		os.Symlink("fd/0", dev+"/stdin"), os.Symlink("fd/1", dev+"/stdout"), os.Symlink("fd/2", dev+"/stderr"))
 }
 
+func device(path string, major, minor uint32) error {
+	if err := unix.Mknod(path, unix.S_IFCHR|0o666, int(unix.Mkdev(major, minor))); err != nil {
+		return fmt.Errorf("make device %s: %w", path, err)
+	}
+	return os.Chmod(path, 0o666) // the umask took some
+}
+
 func mountTmpfs(point, options string) error {
 	if err := os.MkdirAll(point, 0o755); err != nil {
 		return err
 	}
-	if err := unix.Mount("tmpfs", point, "tmpfs", unix.MS_NODEV, options); err != nil {
+	if err := unix.Mount("tmpfs", point, "tmpfs", 0, options); err != nil {
 		return fmt.Errorf("mount tmpfs on %s: %w", point, err)
 	}
 	return nil
 }
 
-// bind shows a file or folder at another place, which is made where missing.
+// bind shows a folder at another place, which is made where missing. What is written there is written here.
 func bind(from, to string) error {
-	what, err := os.Stat(from)
-	if err != nil {
-		return err
-	}
-	if what.IsDir() {
-		err = os.MkdirAll(to, 0o755)
-	} else {
-		var f *os.File
-		if f, err = os.OpenFile(to, os.O_CREATE|os.O_RDONLY, 0o644); err == nil {
-			err = f.Close()
-		}
-	}
-	if err != nil {
+	if err := os.MkdirAll(to, 0o755); err != nil {
 		return err
 	}
 	if err := unix.Mount(from, to, "", unix.MS_BIND, ""); err != nil {
