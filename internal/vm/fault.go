@@ -26,14 +26,7 @@ func (r *Running) link(ctx context.Context, card string, up bool) error {
 // RemoveDisk makes a disk stop working, as one does that breaks or loses its cable: from now on everything the guest asks of it fails
 // with an I/O error. The device stays visible to the guest on every bus; what it was told to write before is on the disk.
 func (r *Running) RemoveDisk(ctx context.Context, disk string) error {
-	d, err := r.disk(disk)
-	if err != nil {
-		return err
-	}
-	if err := r.addDeadNode(ctx, d); err != nil {
-		return fmt.Errorf("remove disk %s of %s: %w", disk, r.machine.Name, err)
-	}
-	if err := r.setDrive(ctx, disk, deadNode(disk)); err != nil {
+	if err := r.swapDisk(ctx, disk, dead); err != nil {
 		return fmt.Errorf("remove disk %s of %s: %w", disk, r.machine.Name, err)
 	}
 	return nil
@@ -41,42 +34,58 @@ func (r *Running) RemoveDisk(ctx context.Context, disk string) error {
 
 // ReturnDisk makes it work again.
 func (r *Running) ReturnDisk(ctx context.Context, disk string) error {
-	if _, err := r.disk(disk); err != nil {
-		return err
-	}
-	if err := r.setDrive(ctx, disk, diskNode(disk)); err != nil {
+	if err := r.swapDisk(ctx, disk, sound); err != nil {
 		return fmt.Errorf("return disk %s of %s: %w", disk, r.machine.Name, err)
 	}
 	return nil
 }
 
-func (r *Running) disk(name string) (Disk, error) {
-	i := slices.IndexFunc(r.machine.Disks, func(d Disk) bool { return d.Name == name })
+// condition is what is done to a disk. The zero value is a disk that nothing was done to.
+type condition int
+
+const (
+	untouched condition = iota
+	dead                // the node that fails is under it
+	sound               // its own node is under it again; the other one is still there, for the next time
+)
+
+// swapDisk does nothing to a disk that is in that condition already: QEMU 7.2 crashes if it is given the node it has.
+func (r *Running) swapDisk(ctx context.Context, disk string, want condition) error {
+	i := slices.IndexFunc(r.machine.Disks, func(d Disk) bool { return d.Name == disk })
 	if i < 0 {
-		return Disk{}, fmt.Errorf("%s has no disk %s", r.machine.Name, name)
+		return errors.New("it has no such disk")
 	}
-	return r.machine.Disks[i], nil
+	r.faults.Lock()
+	defer r.faults.Unlock()
+	is := r.disks[disk]
+	if is == want || want == sound && is == untouched {
+		return nil
+	}
+	if is == untouched {
+		if err := r.addDeadNode(ctx, r.machine.Disks[i]); err != nil {
+			return err
+		}
+		r.disks[disk] = sound
+	}
+	node := diskNode(disk)
+	if want == dead {
+		node = deadNode(disk)
+	}
+	if err := r.setDrive(ctx, disk, node); err != nil {
+		return err
+	}
+	r.disks[disk] = want
+	return nil
 }
 
 func deadNode(disk string) string { return "dead-" + disk }
 
-// addDeadNode makes a block node of the disk's size that answers everything with an error. It stays for the next time.
+// addDeadNode makes a block node of the disk's size that answers everything with an error.
 func (r *Running) addDeadNode(ctx context.Context, d Disk) error {
 	const eio = 5
 	var fail []args
 	for _, kind := range []string{"read", "write", "write-zeroes", "discard", "flush"} {
 		fail = append(fail, args{"event": "none", "iotype": kind, "errno": eio, "immediately": true})
-	}
-	var nodes []struct {
-		Name string `json:"node-name"`
-	}
-	if err := r.ask(ctx, "query-named-block-nodes", args{"flat": true}, &nodes); err != nil {
-		return err
-	}
-	for _, n := range nodes {
-		if n.Name == deadNode(d.Name) {
-			return nil
-		}
 	}
 	return r.call(ctx, "blockdev-add", args{
 		"driver": "blkdebug", "node-name": deadNode(d.Name), "inject-error": fail,

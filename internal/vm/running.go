@@ -26,6 +26,9 @@ type Running struct {
 	killed  bool          // by us
 	events  []event       // those that somebody may wait for, since the start
 	changed chan struct{} // closed and replaced with each of them
+
+	faults sync.Mutex // held while a disk is swapped
+	disks  map[string]condition
 }
 
 // End is how a machine ended.
@@ -48,7 +51,7 @@ const (
 func (e End) String() string { return string(e.How) }
 
 func newRunning(l *Lab, m Machine) *Running {
-	return &Running{lab: l, machine: m, ended: make(chan struct{}), changed: make(chan struct{})}
+	return &Running{lab: l, machine: m, ended: make(chan struct{}), changed: make(chan struct{}), disks: map[string]condition{}}
 }
 
 // Machine is the description it was started with.
