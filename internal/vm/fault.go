@@ -24,7 +24,8 @@ func (r *Running) link(ctx context.Context, card string, up bool) error {
 }
 
 // RemoveDisk makes a disk stop working, as one does that breaks or loses its cable: from now on everything the guest asks of it fails
-// with an I/O error. The device stays visible to the guest on every bus; what it was told to write before is on the disk.
+// with an I/O error. What it was told to write before is on the disk. On every bus but one the device stays visible to the guest; an
+// MMC card is out of its slot.
 func (r *Running) RemoveDisk(ctx context.Context, disk string) error {
 	if err := r.swapDisk(ctx, disk, dead); err != nil {
 		return fmt.Errorf("remove disk %s of %s: %w", disk, r.machine.Name, err)
@@ -61,21 +62,36 @@ func (r *Running) swapDisk(ctx context.Context, disk string, want condition) err
 	if is == want || want == sound && is == untouched {
 		return nil
 	}
-	if is == untouched {
-		if err := r.addDeadNode(ctx, r.machine.Disks[i]); err != nil {
-			return err
-		}
-		r.disks[disk] = sound
+	swap := r.swapNode
+	if r.machine.Disks[i].Bus == MMC {
+		swap = r.swapCard
 	}
-	node := diskNode(disk)
-	if want == dead {
-		node = deadNode(disk)
-	}
-	if err := r.setDrive(ctx, disk, node); err != nil {
+	if err := swap(ctx, r.machine.Disks[i], want); err != nil {
 		return err
 	}
 	r.disks[disk] = want
 	return nil
+}
+
+// swapCard takes a memory card out or puts it in. QEMU's card has no errors of its own: what fails below it is not told to the guest.
+func (r *Running) swapCard(ctx context.Context, d Disk, want condition) error {
+	if want == dead {
+		return r.call(ctx, "blockdev-remove-medium", args{"id": diskDevice(d.Name)})
+	}
+	return r.call(ctx, "blockdev-insert-medium", args{"id": diskDevice(d.Name), "node-name": diskNode(d.Name)})
+}
+
+func (r *Running) swapNode(ctx context.Context, d Disk, want condition) error {
+	if want == sound {
+		return r.setDrive(ctx, d.Name, diskNode(d.Name))
+	}
+	if r.disks[d.Name] == untouched {
+		if err := r.addDeadNode(ctx, d); err != nil {
+			return err
+		}
+		r.disks[d.Name] = sound
+	}
+	return r.setDrive(ctx, d.Name, deadNode(d.Name))
 }
 
 func deadNode(disk string) string { return "dead-" + disk }

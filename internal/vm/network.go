@@ -61,7 +61,7 @@ func (l *Lab) startNetwork(ctx context.Context, n Network) (*Segment, error) {
 		return nil, err
 	}
 	for _, f := range n.Forwards {
-		if err := s.forward(ctx, f); err != nil {
+		if err := s.forward(ctx, f, freePort); err != nil {
 			_ = stopAll(ctx, []emulator{s.emulator}, stopGrace)
 			l.releaseSegment(n.Name)
 			s.monitor.close()
@@ -214,13 +214,13 @@ func (s *Segment) arguments() []string {
 	}
 }
 
-// forward takes a free port of this computer. It may be gone until QEMU asks for it, so others are tried.
-func (s *Segment) forward(ctx context.Context, f Forward) error {
+// forward takes a port of this computer that free says is free. It may be gone until QEMU asks for it, so others are tried.
+func (s *Segment) forward(ctx context.Context, f Forward, free func(context.Context) (int, error)) error {
 	const tries = 10
 	var err error
 	for range tries {
 		var port int
-		if port, err = freePort(ctx); err != nil {
+		if port, err = free(ctx); err != nil {
 			return err
 		}
 		rule := fmt.Sprintf("hostfwd_add gateway tcp:127.0.0.1:%d-%s:%d", port, f.Address, f.Port)
