@@ -35,7 +35,7 @@ wanted() {
 		{ table }:
 		let
 			t = import (/. + table) { kernel = "amd64"; };
-			debs = v: if builtins.isList v then v else v.debs;
+			debs = v: if builtins.isString v then [ ] else if builtins.isList v then v else v.debs;
 			all = builtins.concatMap debs (builtins.attrValues t.packages) ++ t.libraries;
 			together = builtins.filter (n: !(builtins.elem n t.conflicting)) all;
 			line = builtins.concatStringsSep " ";
@@ -144,7 +144,7 @@ if [[ $(cat "$cache/key" 2>/dev/null) != "$key" ]] || ! nix-store --check-validi
 	nix-store --realise "$tree" --add-root "$cache/roots/tree" --indirect >/dev/null
 	say "building the packages"
 	for part in downloads packages; do
-		nix-build "$tree" -A "lab.$part" --out-link "$cache/roots/$part" >/dev/null
+		nix-build --keep-going "$tree" -A "lab.$part" --out-link "$cache/roots/$part" >/dev/null
 	done
 	echo "$key" >"$cache/key"
 fi

@@ -6,9 +6,6 @@
   allLocales ? true,
   locales ? [ ],
 }:
-let
-  sources = lab.package { pname = "locales-sources"; };
-in
 runCommand "glibc-locales-debian"
   {
     # all would take minutes, and nobody rehearses in all languages
@@ -16,7 +13,7 @@ runCommand "glibc-locales-debian"
   }
   ''
     mkdir -p $out/lib/locale
-    export I18NPATH=${sources}/share/i18n
+    export I18NPATH=${lab.packages.locales-sources}/share/i18n
     for entry in $wanted; do
       locale=''${entry%/*} charset=''${entry#*/}
       modifier=

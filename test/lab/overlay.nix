@@ -6,10 +6,8 @@ let
 in
 {
   # What scripts/lab-tree.sh builds beforehand and keeps from garbage collection.
-  lab = lab // {
-    packages = prev.linkFarm "lab-packages" (
-      lib.mapAttrs (pname: _: lab.package { inherit pname; }) lab.table.packages
-    );
+  lab = {
+    packages = prev.linkFarm "lab-packages" lab.packages;
     downloads = prev.linkFarm "lab-downloads" lab.debs;
   };
 
@@ -41,6 +39,12 @@ in
     inherit (final) runCommand;
     inherit lib lab;
   };
+
+  # a program of Haskell, in a package without a name
+  shellcheck = prev.shellcheck.overrideAttrs (_: {
+    pname = "shellcheck";
+  });
+  shellcheck-minimal = final.shellcheck;
 
   # All modules that NixOS' scripts use are in the table's perl.
   perl = prev.perl // {

@@ -4,8 +4,8 @@ let
   debs = import ./debs.nix;
   named = name: debs.${name} or (throw "test/lab/packages.nix names the Debian package ${name}, which is not downloaded: make lab");
   kernel = lib.removePrefix "linux-image-" (
-    lib.findFirst (lib.hasPrefix "linux-image-") (throw "no kernel is downloaded: make lab") (
-      lib.filter (n: n != "linux-image-amd64") (lib.attrNames debs)
+    lib.findFirst (n: lib.hasPrefix "linux-image-" n && n != "linux-image-amd64") (throw "no kernel is downloaded: make lab") (
+      lib.attrNames debs
     )
   );
   table = import ./packages.nix { inherit kernel; };
@@ -28,14 +28,15 @@ let
   # Packages with libraries that programs load: all that depend on them want them in one place.
   isLibrary =
     name:
-    (lib.hasPrefix "lib" name && !(lib.hasSuffix "-perl" name) && !(lib.hasPrefix "libpam-" name && name != "libpam0g") && !(lib.hasPrefix "libpython" name))
-    || lib.elem name [
+    lib.elem name [
       "grub-common"
       "iptables"
+      "libpam0g"
       "nix-bin"
       "systemd"
       "zlib1g"
-    ];
+    ]
+    || lib.hasPrefix "lib" name && !(lib.hasPrefix "libpam-" name || lib.hasPrefix "libpython" name || lib.hasSuffix "-perl" name);
   libs = derive {
     name = "debian-libs";
     args = [ (text ./libs.sh) ];
@@ -43,51 +44,36 @@ let
     libc = named "libc6";
   };
 
-  row =
-    pname:
-    let
-      v = table.packages.${pname};
-    in
-    if builtins.isList v then { debs = v; } else v;
-
-  # package { bash, perl } { pname, name, outputs }: the row of pname under that name
-  package =
-    interpreters:
-    {
-      pname,
-      name ? "${pname}-debian",
-      outputs ? [ "out" ],
-    }:
-    let
-      spec = row pname;
-    in
-    derive {
-      inherit name outputs;
-      inherit (interpreters) bash perl;
-      args = [ (text ./repack.sh) ];
-      debs = map named spec.debs;
-      fix = commands (spec.fix or "");
-      finish = commands (spec.finish or "");
-      tools = map (n: package interpreters { pname = n; }) (spec.tools or [ ]);
-      libs = if spec.adapt or true then libs else "";
-    };
-
-  bash = package {
-    bash = "";
-    perl = "";
-  } { pname = "bash"; };
-  perl = package {
-    inherit bash;
-    perl = "";
-  } { pname = "perl"; };
+  # One path for each row, whoever asks for it: a build tool is the very program of the running system.
+  packages = lib.mapAttrs (
+    pname: row:
+    if builtins.isString row then
+      packages.${row}
+    else
+      let
+        spec = if builtins.isList row then { debs = row; } else row;
+        adapt = spec.adapt or true;
+      in
+      derive {
+        name = "${pname}-debian";
+        args = [ (text ./repack.sh) ];
+        debs = map named spec.debs;
+        fix = commands (spec.fix or "");
+        finish = commands (spec.finish or "");
+        tools = map (n: packages.${n}) (spec.tools or [ ]);
+        libs = lib.optionalString adapt libs;
+        # these two cannot refer to themselves
+        bash = lib.optionalString (pname != "bash") packages.bash;
+        perl = lib.optionalString (pname != "bash" && pname != "perl") packages.perl;
+      }
+  ) table.packages;
 in
 {
   inherit
-    bash
     debs
     kernel
     libs
+    packages
     table
     ;
-  package = package { inherit bash perl; };
 }

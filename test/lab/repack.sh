@@ -1,17 +1,17 @@
 # Builder: Debian packages ($debs) become one tree of the shape nixpkgs gives its packages, below $out.
 # It runs with this machine's dpkg-deb and patchelf; what it leaves refers to the Nix store alone.
 #
-#   $debs     store paths of .deb files
-#   $libs     the shared libraries of all Debian packages, the dynamic linker included; empty: leave programs as they are
-#   $bash     where /bin/sh and /bin/bash of scripts become; $perl likewise. Empty: this package itself
-#   $fix      commands of the table's row, run before scripts and programs are adapted
-#   $finish   the same, run after
-#   $outputs  every output but $out becomes links to all that $out has
+#   $debs    store paths of .deb files
+#   $libs    the shared libraries of all Debian packages, the dynamic linker included; empty: leave programs as they are
+#   $bash    where /bin/sh and /bin/bash of scripts become; $perl likewise. Empty: this package itself
+#   $tools   packages whose programs the commands need
+#   $fix     commands of the table's row, run before scripts and programs are adapted
+#   $finish  the same, run after
 # shellcheck shell=bash disable=SC2154  # the variables above are the derivation's
 set -euo pipefail
 shopt -s nullglob dotglob
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C
-: "${out:=${!outputs%% *}}"
+for tool in $tools; do PATH=$tool/bin:$PATH; done
 here=$PWD
 mkdir -p "$out" "$here/unpacked"
 
@@ -121,17 +121,6 @@ link_programs() {
 		! -path '*/lib/modules/*' ! -path '*/lib/grub/*' ! -path '*/lib/syslinux/*' ! -path '*/lib/ISOLINUX/*' -print0)
 }
 
-other_outputs() {
-	local name path
-	for name in $outputs; do
-		path=${!name}
-		[[ $path != "$out" ]] || continue
-		mkdir -p "$path"
-		case $name in man | doc | info | debug | devdoc | devman) continue ;; esac
-		for entry in "$out"/*; do ln -s "$entry" "$path/"; done
-	done
-}
-
 unpack
 arrange
 mend_links
@@ -140,4 +129,3 @@ interpreter '(ba|da)?sh' "${bash:-$out}/bin/bash"
 [[ -z $perl ]] || interpreter perl "$perl/bin/perl"
 [[ -z $libs ]] || link_programs
 eval "$finish"
-other_outputs

@@ -12,23 +12,16 @@ let
   pkgs = ../pkgs;
   repack = import ./repack.nix { inherit lib; };
   stand = import ./stand-in.nix { inherit lib repack; };
-  tool = pname: repack.package { inherit pname; };
+  tools = map (pname: repack.packages.${pname});
 
+  # each of its outputs is the whole of it
   glibc =
-    repack.package {
-      pname = "glibc";
-      outputs = [
-        "out"
-        "bin"
-        "dev"
-        "static"
-        "getent"
-      ];
-    }
+    repack.packages.glibc
     // {
       pname = "glibc";
       version = "2.36";
-    };
+    }
+    // lib.genAttrs [ "bin" "dev" "getent" "static" ] (_: repack.packages.glibc);
 
   # This machine's compiler: a few small programs of NixOS are built from source. Statically, so that they need no library.
   compiler = derivation {
@@ -89,24 +82,23 @@ let
     buildPlatform = localSystem;
     hostPlatform = localSystem;
     targetPlatform = localSystem;
-    shell = "${repack.bash}/bin/bash";
-    initialPath =
-      map tool [
-        "bzip2"
-        "coreutils"
-        "diffutils"
-        "findutils"
-        "gawk"
-        "gnugrep"
-        "gnumake"
-        "gnused"
-        "gnutar"
-        "gzip"
-        "patch"
-        "xz"
-      ]
-      ++ [ repack.bash ];
-    extraNativeBuildInputs = [ (tool "patchelf") ];
+    shell = "${repack.packages.bash}/bin/bash";
+    initialPath = tools [
+      "bash"
+      "bzip2"
+      "coreutils"
+      "diffutils"
+      "findutils"
+      "gawk"
+      "gnugrep"
+      "gnumake"
+      "gnused"
+      "gnutar"
+      "gzip"
+      "patch"
+      "xz"
+    ];
+    extraNativeBuildInputs = tools [ "patchelf" ];
     fetchurlBoot = import (pkgs + "/build-support/fetchurl") {
       inherit lib;
       stdenvNoCC = stdenv;

@@ -14,9 +14,9 @@ let
   downloads = drv: isDownload (drv.src or null) || builtins.any isDownload (lib.toList (drv.srcs or [ ]));
 
   shell =
-    name: outputs: script:
+    name: script:
     derivation {
-      inherit name outputs script;
+      inherit name script;
       system = "x86_64-linux";
       builder = "/bin/bash";
       args = [
@@ -26,57 +26,68 @@ let
       ];
     };
 
-  empty = name: outputs: shell "${name}-hollow" outputs "for o in $outputs; do mkdir -p \"\${!o}\"; done";
-  emptyDownload =
-    drv: shell "${drv.name}-hollow" [ "out" ] (if (drv.outputHashMode or "flat") == "recursive" then "mkdir $out" else ": > $out");
+  emptyFolder = shell "hollow" "mkdir $out";
+  emptyFile = shell "hollow" ": > $out";
+  emptyDownload = drv: if (drv.outputHashMode or "flat") == "recursive" then emptyFolder else emptyFile;
 
   missing =
-    pname: name: outputs:
+    pname: name:
     let
       why = table.absent.${pname} or "add a row for it to test/lab/packages.nix: Debian packages, or a line in hollow";
     in
-    shell "${name}-missing" outputs ''
+    shell "${name}-missing" ''
       echo ${lib.escapeShellArg "the lab has no package for ${pname}: ${why}"} >&2
       exit 1
     '';
 
-  # The attributes of drv, with what `real` builds.
+  # The attributes of drv, with what `real` builds. Each output is the whole package, so that files of one may name those of
+  # another, as Debian's do; only what is for reading is empty.
   swap =
-    drv: real: outputs:
+    drv: real:
     let
-      content = r: { inherit (r) drvPath outPath drvAttrs; };
-      each = lib.genAttrs outputs (o: drv.${o} // content real.${o} // each);
+      content = r: {
+        inherit (r) drvPath outPath drvAttrs;
+        outputName = "out";
+      };
+      forReading = listed [
+        "debug"
+        "devdoc"
+        "devman"
+        "doc"
+        "info"
+        "man"
+      ];
+      outputs = drv.outputs or [ "out" ];
+      each = lib.genAttrs outputs (o: drv.${o} // content (if forReading ? ${o} then emptyFolder else real) // more);
+      more = each // {
+        overrideAttrs = f: stand (drv.overrideAttrs f);
+        all = map (o: each.${o}) outputs;
+      };
     in
-    drv // content real // each // { all = map (o: each.${o}) outputs; };
+    drv // content real // more;
 
   stand =
     drv:
     let
       inherit (drv) name;
       pname = drv.pname or (builtins.parseDrvName name).name;
-      outputs = drv.outputs or [ "out" ];
-      isRow = table.packages ? ${pname};
-      again = {
+      plain = drv // {
         overrideAttrs = f: stand (drv.overrideAttrs f);
       };
-      with' = real: swap drv real outputs // again;
     in
     if (drv.outputHash or null) != null then
       if lib.hasPrefix "empty-" name then
-        drv // again
+        plain
       else
-        with' (if hollow ? ${pname} then emptyDownload drv else missing pname name outputs)
-    else if isRow && (drv ? pname || downloads drv) then
-      with' (repack.package {
-        inherit pname outputs;
-        name = "${name}-debian";
-      })
-      // (if pname == "linux" then { modDirVersion = repack.kernel; } else { })
+        swap drv (if hollow ? ${pname} then emptyDownload drv else missing pname name)
+    else if table.packages ? ${pname} && (drv ? pname || downloads drv) then
+      # the one attribute that must be true: it is a folder's name
+      swap drv repack.packages.${pname} // lib.optionalAttrs (pname == "linux") { modDirVersion = repack.kernel; }
     else if hollow ? ${pname} then
-      with' (empty name outputs)
+      swap drv emptyFolder
     else if downloads drv then
-      with' (missing pname name outputs)
+      swap drv (missing pname name)
     else
-      drv // again;
+      plain;
 in
 stand
