@@ -172,10 +172,10 @@ func inside(subnet netip.Prefix, a netip.Addr) bool {
 	return subnet.Contains(a) && a != subnet.Addr() && a != broadcast(subnet)
 }
 
-// free looks for an address that is not taken, from the given one up, then from the first.
+// free looks for an address that is not taken, from the given one up, then down.
 func free(subnet netip.Prefix, taken map[netip.Addr]string, from netip.Addr) (netip.Addr, bool) {
-	for _, start := range []netip.Addr{from, subnet.Addr().Next()} {
-		for a := start; inside(subnet, a); a = a.Next() {
+	for _, next := range []func(netip.Addr) netip.Addr{netip.Addr.Next, netip.Addr.Prev} {
+		for a := from; inside(subnet, a); a = next(a) {
 			if taken[a] == "" {
 				return a, true
 			}

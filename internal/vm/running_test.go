@@ -156,8 +156,14 @@ func TestPulledDiskFailsUntilItIsBack(t *testing.T) {
 			if err := r.ReturnDisk(soon(t), "d"); err != nil {
 				t.Fatal(err)
 			}
+			shown := "ready\r\n11!"
+			if bus == MMC { // a card is made ready when it comes in, which this BIOS does at its start only
+				press(t, r, "r")
+				shown += "ready\r\n"
+				expect(t, r, shown)
+			}
 			press(t, r, "d")
-			expect(t, r, "ready\r\n11!1")
+			expect(t, r, shown+"1")
 			if err := r.RemoveDisk(soon(t), "other"); err == nil {
 				t.Error("a disk that it does not have was removed")
 			}
