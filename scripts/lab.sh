@@ -26,5 +26,9 @@ mkdir -p "$workspace"
 # What the example has replaces what was there; lock, disks and snapshots stay.
 rm -rf "$workspace/nixConfigs" "$workspace/common"
 cp -R "$root/examples/rehearsal/nixConfigs" "$root/examples/rehearsal/common" "$workspace/"
-printf '{"nixos":"%s","disko":"%s"}\n' "$nixpkgs" "$STAGED_HIVE_DISKO" >"$workspace/versions.json"
+pins=$(printf '{"nixos":"%s","disko":"%s"}' "$nixpkgs" "$STAGED_HIVE_DISKO")
+if [ "$(cat "$workspace/versions.json" 2>/dev/null)" != "$pins" ]; then
+	printf '%s\n' "$pins" >"$workspace/versions.json"
+	"$program" -q -p "$workspace" versions update >&2
+fi
 exec "$program" -p "$workspace" rehearse "$@"

@@ -12,6 +12,7 @@ import (
 
 	"nixos-staged-hive/internal/hive"
 	"nixos-staged-hive/internal/progress"
+	"nixos-staged-hive/internal/remote"
 	"nixos-staged-hive/internal/run"
 	"nixos-staged-hive/internal/vm"
 )
@@ -26,8 +27,8 @@ type guest struct {
 
 	lab      *vm.Lab
 	segment  *vm.Segment
+	access   *remote.Access
 	clock    *clock
-	key      loginKey
 	local    run.Runner
 	dir      string // of the rehearsal
 	patience time.Duration
@@ -125,32 +126,6 @@ func (g *guest) off(ctx context.Context) error {
 		return fmt.Errorf("power the machine off: it did not shut down by itself (%s)", end)
 	}
 	return nil
-}
-
-// login waits until root gets in, while the machine lives.
-func (g *guest) login(ctx context.Context) (string, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	running := g.running
-	go func() {
-		if end, err := running.Wait(ctx); err == nil {
-			cancel(fmt.Errorf("the machine has ended: %s", end))
-		}
-	}()
-	shell, err := g.connect(ctx)
-	if err != nil {
-		return "", err
-	}
-	g.shell = shell
-	return "", nil
-}
-
-// forward is the name of the port that leads to the sshd that answers in a stage: the medium's listens on 22 whatever the definition says.
-func (g *guest) forward() string {
-	if g.stage == Medium {
-		return g.reach.forward + setupForward
-	}
-	return g.reach.forward
 }
 
 // sh runs a line of shell on the machine, as root. What it says is kept in the log.

@@ -19,6 +19,7 @@ import (
 	"nixos-staged-hive/internal/hive"
 	"nixos-staged-hive/internal/nix"
 	"nixos-staged-hive/internal/progress"
+	"nixos-staged-hive/internal/remote"
 	"nixos-staged-hive/internal/run"
 	"nixos-staged-hive/internal/vm"
 )
@@ -155,9 +156,11 @@ func (r Rehearsal) Run(ctx context.Context, plan Plan) (_ Report, err error) {
 	if err := b.all(ctx, guests); err != nil {
 		return Report{}, err
 	}
-	if err := r.connect(ctx, plan, lab, guests); err != nil {
+	logins, err := r.connect(ctx, plan, lab, guests, key)
+	if err != nil {
 		return Report{}, err
 	}
+	defer func() { err = errors.Join(err, logins.Close()) }()
 	r.all(ctx, guests)
 	report := Report{
 		QEMU: host.Version, Accelerator: string(host.Accelerator), Built: int(b.made.Load()), Began: clock.began,
@@ -171,6 +174,9 @@ func (r Rehearsal) Run(ctx context.Context, plan Plan) (_ Report, err error) {
 	}
 	if r.Keep {
 		report.Kept = true
+		for i, g := range guests {
+			report.Hosts[i].Login = g.command(key)
+		}
 		return report, lab.Keep() //nolint:wrapcheck // says what it does
 	}
 	return report, nil
@@ -208,19 +214,19 @@ func (r Rehearsal) guests(plan Plan, lab *vm.Lab, clock *clock, key loginKey, ho
 	for _, p := range plan.Guests {
 		all = append(all, &guest{
 			host: p.Host, machine: p.Machine, reach: p.reach, spec: spec{Key: key.public, UdevRules: p.udevRules},
-			lab: lab, clock: clock, key: key, local: r.Runner, dir: r.Dir, patience: patience, progress: r.Progress,
+			lab: lab, clock: clock, local: r.Runner, dir: r.Dir, patience: patience, progress: r.Progress,
 			outcome: Outcome{Host: p.Host.Name, Machine: p.describe(), Differences: p.Differences},
 		})
 	}
 	return all
 }
 
-// connect brings the networks up.
-func (r Rehearsal) connect(ctx context.Context, plan Plan, lab *vm.Lab, guests []*guest) error {
+// connect brings the networks up, and says how the machines in them are reached.
+func (r Rehearsal) connect(ctx context.Context, plan Plan, lab *vm.Lab, guests []*guest, key loginKey) (*remote.Access, error) {
 	for _, n := range plan.Networks {
 		segment, err := lab.StartNetwork(ctx, n)
 		if err != nil {
-			return err //nolint:wrapcheck // says which
+			return nil, err //nolint:wrapcheck // says which
 		}
 		for _, g := range guests {
 			if g.reach.network == n.Name {
@@ -228,7 +234,11 @@ func (r Rehearsal) connect(ctx context.Context, plan Plan, lab *vm.Lab, guests [
 			}
 		}
 	}
-	return nil
+	logins, err := access(r.Runner, guests, key)
+	for _, g := range guests {
+		g.access = logins
+	}
+	return logins, err
 }
 
 // all takes the guests on their journeys, as many at once as there is room for. Where all fit, they stay on until the last is through, and

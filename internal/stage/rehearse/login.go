@@ -1,0 +1,82 @@
+package rehearse
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"nixos-staged-hive/internal/remote"
+	"nixos-staged-hive/internal/run"
+)
+
+// How long ssh may take to connect, and how long a connection may be silent: a machine without hardware virtualisation needs many seconds for a
+// key exchange while it starts.
+const (
+	connectTimeout = 45 * time.Second
+	keepAlive      = 60 * time.Second
+)
+
+// access says how all guests are reached. Nobody else can be behind a port of this computer that we hold, and a machine has no host key yet that could
+// be known.
+func access(local run.Runner, guests []*guest, key loginKey) (*remote.Access, error) {
+	var targets []remote.Target
+	for _, g := range guests {
+		for _, name := range []string{g.reach.forward, g.reach.forward + setupForward} {
+			targets = append(targets, remote.Target{
+				Name: name, Address: "127.0.0.1", Port: g.segment.Port(name), User: "root",
+				IdentityFiles: []string{key.file}, FirstContact: remote.Ignore,
+			})
+		}
+	}
+	a, err := remote.Open(local, targets, remote.Options{ConnectTimeout: connectTimeout, KeepAlive: keepAlive})
+	if err != nil {
+		return nil, fmt.Errorf("prepare logging in: %w", err)
+	}
+	return a, nil
+}
+
+// login waits until root gets in, while the machine lives.
+func (g *guest) login(ctx context.Context) (string, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	running := g.running
+	go func() {
+		if end, err := running.Wait(ctx); err == nil {
+			cancel(fmt.Errorf("the machine has ended: %s", end))
+		}
+	}()
+	// The key is refused for as long as the machine has not made root's file of keys.
+	o := remote.WaitOptions{Attempt: connectTimeout, Denied: g.patience, Progress: g.progress, Task: "log in"}
+	if err := g.access.Wait(ctx, g.target(), o); err != nil {
+		return "", err //nolint:wrapcheck // says what it waited for
+	}
+	g.shell = g.access.Runner(g.target())
+	return "", nil
+}
+
+// target is the name under which the sshd answers that runs in a stage: the medium's listens on 22 whatever the definition says.
+func (g *guest) target() string {
+	if g.stage == Medium {
+		return g.reach.forward + setupForward
+	}
+	return g.reach.forward
+}
+
+// copy brings a store path with all it needs to the machine.
+func (g *guest) copy(ctx context.Context, path string) error {
+	err := g.local.Run(ctx, run.Command{Name: "nix-copy-closure", Args: []string{"--to", g.target(), path}, Env: g.access.Environment()})
+	if err != nil {
+		return fmt.Errorf("copy %s to the machine: %w", path, err)
+	}
+	return nil
+}
+
+// command is a line for the user's own shell that logs in to the machine as it is left.
+func (g *guest) command(key loginKey) string {
+	if g.running == nil {
+		return ""
+	}
+	return run.Quote("ssh", "-i", key.file, "-p", strconv.Itoa(g.segment.Port(g.target())), "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
+		"-o", "IdentitiesOnly=yes", "root@127.0.0.1")
+}
