@@ -34,6 +34,17 @@ in
         #define UNSECURE_ENVVARS ${lib.concatMapStringsSep " " (n: ''"${n}\0"'') names}
       '';
 
+  makeModulesClosure =
+    args:
+    prev.makeModulesClosure (
+      args // { rootModules = lib.subtractLists lab.table.absentModules args.rootModules; }
+    );
+
+  # a download without a name of its own
+  nixos-grub2-theme = prev.nixos-grub2-theme.overrideAttrs (_: {
+    pname = "nixos-grub2-theme";
+  });
+
   # Debian's localedef makes what Debian's C library reads.
   glibcLocales = lib.makeOverridable (import ./locales.nix) {
     inherit (final) runCommand;

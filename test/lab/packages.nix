@@ -240,6 +240,7 @@ in
         "thin-provisioning-tools"
       ];
       fix = ./fixups/lvm2.sh;
+      tools = [ "systemd" ];
     };
     mdadm = {
       debs = [ "mdadm" ];
@@ -293,6 +294,22 @@ in
     sshfs-fuse = [ "sshfs" ];
     tcpdump = [ "tcpdump" ];
     wpa_supplicant = withoutUnits [ "wpasupplicant" ];
+
+    # Firmware is for hardware that no virtual machine has.
+    linux-firmware = {
+      debs = [ ];
+      fix = "mkdir -p $out/lib/firmware";
+    };
+    alsa-firmware = "linux-firmware";
+    intel2200BGFirmware = "linux-firmware";
+    libreelec-dvb-firmware = "linux-firmware";
+    rt5677-firmware = "linux-firmware";
+    rtl8192su = "linux-firmware";
+    rtl8761b-firmware = "linux-firmware";
+    rtw88-firmware = "linux-firmware";
+    sof-firmware = "linux-firmware";
+    wireless-regdb = "linux-firmware";
+    zd1211-firmware = "linux-firmware";
 
     # languages
     perl = {
@@ -380,6 +397,7 @@ in
     vim = [
       "vim"
       "vim-runtime"
+      "xxd"
     ];
     w3m = [ "w3m" ];
     which = [ "debianutils" ];
@@ -424,20 +442,9 @@ in
     "bios-boot.png"
     "efi-background.png"
     "hicolor-icon-theme"
+    "nixos-grub2-theme"
     "sound-theme-freedesktop"
     "terminus-font"
-    # firmware of hardware that no virtual machine has
-    "alsa-firmware"
-    "intel2200BGFirmware"
-    "libreelec-dvb-firmware"
-    "linux-firmware"
-    "rt5677-firmware"
-    "rtl8192su"
-    "rtl8761b-firmware"
-    "rtw88-firmware"
-    "sof-firmware"
-    "wireless-regdb"
-    "zd1211-firmware"
     # manuals of NixOS: half a minute of Python for each host
     "nixos-configuration-reference-manpage"
     "nixos-manual-html"
@@ -452,6 +459,16 @@ in
     # read by the boot loader for systems that are older than boot.json alone
     "bootspec"
     "kmod-debian-aliases.conf"
+  ];
+
+  # Modules that NixOS' installation media want and Debian's kernel has not; of vmwgfx, a graphics driver, see fixups/linux.sh.
+  absentModules = [
+    "pata_hpt3x2n"
+    "pata_hpt3x3"
+    "pata_sl82c105"
+    "sata_inic162x"
+    "vmwgfx"
+    "xhci-pci-renesas"
   ];
 
   # Why a package cannot be had, where more is to be said than that it has no row.

@@ -75,14 +75,14 @@ let
         overrideAttrs = f: stand (drv.overrideAttrs f);
       };
     in
-    if (drv.outputHash or null) != null then
+    if table.packages ? ${pname} && (drv ? pname || downloads drv) then
+      # the one attribute that must be true: it is a folder's name
+      swap drv repack.packages.${pname} // lib.optionalAttrs (pname == "linux") { modDirVersion = repack.kernel; }
+    else if isDownload drv then
       if lib.hasPrefix "empty-" name then
         plain
       else
         swap drv (if hollow ? ${pname} then emptyDownload drv else missing pname name)
-    else if table.packages ? ${pname} && (drv ? pname || downloads drv) then
-      # the one attribute that must be true: it is a folder's name
-      swap drv repack.packages.${pname} // lib.optionalAttrs (pname == "linux") { modDirVersion = repack.kernel; }
     else if hollow ? ${pname} then
       swap drv emptyFolder
     else if downloads drv then
