@@ -152,8 +152,8 @@ func (a *Access) trust(t Target) []string {
 	switch {
 	case t.unknown():
 		// Colmena's command line says accept-new, which wins over any StrictHostKeyChecking of ours. So the connection is not even
-		// begun.
-		return []string{"ProxyCommand echo 'no host key of " + t.Name + " is known, and it is not to be taken from the network' >&2; exit 1"}
+		// begun. ssh puts "exec" in front, and ends the command as soon as its stdout is closed.
+		return []string{`ProxyCommand sh -c "echo 'no host key of ` + t.Name + ` is known, and it is not to be taken from the network' >&2"`}
 	case t.FirstContact == AcceptNew:
 		// ssh writes to the first file.
 		return []string{"UserKnownHostsFile " + quoted(a.knownHosts) + " " + pinned, "StrictHostKeyChecking accept-new"}
@@ -172,7 +172,7 @@ func shared(o Options) []string {
 		"ConnectTimeout " + seconds(o.ConnectTimeout),
 		"ServerAliveInterval " + alive,
 		"ServerAliveCountMax 3",
-		"LogLevel ERROR", // without banners and greetings, which would be taken for what a command says
+		"LogLevel INFO", // less would hide why a connection was not made
 		"GlobalKnownHostsFile none",
 		"HashKnownHosts no",
 		"UpdateHostKeys no",

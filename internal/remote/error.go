@@ -24,12 +24,12 @@ const (
 	Unusable       Reason = "ssh cannot be used so" // options it does not know, no method in common
 )
 
-// ConnectionError is a host that ssh could not log in to, or lost. Whether the command ran is known only if Started is false: then it
-// did not.
+// ConnectionError is a host that ssh could not log in to, or lost. For every reason but Lost the command has not run. For Lost nobody
+// knows how far it came; Started false then means only that its start was not heard of.
 type ConnectionError struct {
 	Target  Target
 	Reason  Reason
-	Started bool   // the login had succeeded: the command may have run, or still run
+	Started bool   // the login had succeeded and the command begun
 	Text    string // what ssh said, its most telling line; may be empty
 	Err     error  // *run.Error
 }
@@ -133,7 +133,7 @@ func lastOf(lines []string, pattern *regexp.Regexp) string {
 	return ""
 }
 
-var decoration = regexp.MustCompile(`^(ssh: )?(connect to host \S+ port \d+: )?|^@\s+|[\s@.]+$`)
+var decoration = regexp.MustCompile(`^(@\s+|ssh: )?(connect to host \S+ port \d+: )?|[\s@.]+$`)
 
 // tidy takes away what the error says already.
 func tidy(line string) string { return decoration.ReplaceAllString(strings.TrimSpace(line), "") }

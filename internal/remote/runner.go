@@ -109,7 +109,8 @@ func (r runner) command(c run.Command, m *marks) (local run.Command, release fun
 	release = func() {}
 	switch {
 	case c.Interactive:
-		args, script = append(args, "-t"), plainWrapper
+		// Somebody is there to answer, and does not want to read that the connection was closed.
+		args, script = append(args, "-t", "-o", "BatchMode=no", "-o", "LogLevel=ERROR"), plainWrapper
 	case c.Stdin == nil:
 		in = "hold"
 		if local.Stdin, release, err = heldOpen(); err != nil {
@@ -181,7 +182,7 @@ func (r runner) verdict(ctx context.Context, t Target, c run.Command, m *marks, 
 	if !ok {
 		return fmt.Errorf("%s: %w", r.name, err)
 	}
-	ended := &run.Error{Command: c, ExitCode: failed.ExitCode, Stderr: bytes.ReplaceAll(failed.Stderr, m.token, nil), Err: failed.Err}
+	ended := &run.Error{Command: c, ExitCode: failed.ExitCode, Stderr: m.own(failed.Stderr), Err: failed.Err}
 	switch {
 	case ctx.Err() != nil:
 		ended.ExitCode = -1
@@ -208,7 +209,7 @@ type onHost struct {
 func (e onHost) Error() string { return fmt.Sprintf("%v on %s", e.error, e.host) }
 func (e onHost) Unwrap() error { return e.error }
 
-// marks passes a stream on without the tokens in it, and counts them.
+// marks passes a stream on from the first token, without the tokens, and counts them. What comes before is ssh's: banners, warnings.
 type marks struct {
 	token []byte
 	to    io.Writer // nil drops the stream
@@ -224,10 +225,10 @@ func (m *marks) Write(p []byte) (int, error) {
 		if i < 0 {
 			break
 		}
-		m.seen++
 		if err := m.pass(b[:i]); err != nil {
 			return 0, err
 		}
+		m.seen++
 		b = b[i+len(m.token):]
 	}
 	keep := beginning(b, m.token)
@@ -255,9 +256,21 @@ func (m *marks) flush() error {
 }
 
 func (m *marks) pass(b []byte) error {
-	if m.to == nil || len(b) == 0 {
+	if m.to == nil || m.seen == 0 || len(b) == 0 {
 		return nil
 	}
-	_, err := m.to.Write(b)
-	return err
+	if _, err := m.to.Write(b); err != nil {
+		return fmt.Errorf("pass on stderr: %w", err)
+	}
+	return nil
+}
+
+// own is what of a kept end of the stream is passed on; all of it if there was no login.
+func (m *marks) own(kept []byte) []byte {
+	if m.seen > 0 {
+		if _, after, found := bytes.Cut(kept, m.token); found {
+			kept = after
+		}
+	}
+	return bytes.ReplaceAll(kept, m.token, nil)
 }

@@ -155,22 +155,29 @@ func TestSecretsAreHiddenInTheirQuotedFormToo(t *testing.T) {
 	}
 }
 
-// running starts a command on the host that notes its process id, and what it is told before it ends.
-func running(t *testing.T, ctx context.Context, a *Access, c run.Command) (pid int, ended <-chan error) {
+// running starts a command on the host that goes on for ever, and gives the id of a process it has started.
+func running(ctx context.Context, t *testing.T, a *Access) (pid int, ended <-chan error) {
 	t.Helper()
-	file := filepath.Join(t.TempDir(), "pid")
-	c.Name, c.Args = "sh", []string{"-c", `sleep 1000 & echo $! >"$0.new"; mv "$0.new" "$0"; wait`, file}
-	done := make(chan error, 1)
+	c := sh(`sleep 1000 & echo $! >&2; wait`)
+	said, done := make(chan string, 1), make(chan error, 1)
+	var line strings.Builder
+	c.Stderr = writerFunc(func(p []byte) (int, error) {
+		line.Write(p)
+		if strings.HasSuffix(line.String(), "\n") {
+			said <- line.String()
+			line.Reset()
+		}
+		return len(p), nil
+	})
 	go func() { done <- a.Runner("web1").Run(ctx, c) }()
-	if !waitFor(func() bool { _, err := os.Stat(file); return err == nil }) {
-		t.Fatalf("the command has not started")
-	}
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if pid, err = strconv.Atoi(strings.TrimSpace(string(text))); err != nil {
-		t.Fatal(err)
+	select {
+	case err := <-done:
+		t.Fatalf("the command has not started: %v", err)
+	case text := <-said:
+		var err error
+		if pid, err = strconv.Atoi(strings.TrimSpace(text)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return pid, done
 }
@@ -184,7 +191,7 @@ func TestTheEndOfTheContextHangsUp(t *testing.T) {
 	t.Parallel()
 	_, a := host(t)
 	ctx, cancel := context.WithCancelCause(t.Context())
-	pid, ended := running(t, ctx, a, run.Command{})
+	pid, ended := running(ctx, t, a)
 	enough := errors.New("enough")
 	cancel(enough)
 	if err := <-ended; !errors.Is(err, enough) {
@@ -209,7 +216,7 @@ func TestALostConnectionIsToldAndHangsUp(t *testing.T) {
 			to := target(s)
 			to.Port = cable.Port
 			a := open(t, impatient(), to)
-			pid, ended := running(t, t.Context(), a, run.Command{})
+			pid, ended := running(t.Context(), t, a)
 			lose(s, cable)
 			err := <-ended
 			e, ok := errors.AsType[*ConnectionError](err)
@@ -265,7 +272,7 @@ func TestAnInteractiveCommandHasATerminal(t *testing.T) {
 func TestMarksAreFoundWhereverTheStreamIsCut(t *testing.T) {
 	t.Parallel()
 	const token = "abcabd"
-	stream := "xab" + token + "abcab" + token + "abc"
+	stream := "banner abc" + token + "abcab" + token + "abc"
 	for size := 1; size <= len(stream); size++ {
 		var out bytes.Buffer
 		m := &marks{token: []byte(token), to: &out}
@@ -276,7 +283,7 @@ func TestMarksAreFoundWhereverTheStreamIsCut(t *testing.T) {
 			}
 			rest = rest[n:]
 		}
-		if err := m.flush(); err != nil || out.String() != "xababcababc" || m.seen != 2 {
+		if err := m.flush(); err != nil || out.String() != "abcababc" || m.seen != 2 {
 			t.Errorf("in pieces of %d: %q, %d marks, %v", size, out.String(), m.seen, err)
 		}
 	}
