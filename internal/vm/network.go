@@ -7,8 +7,11 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"strconv"
+	"strings"
 	"sync"
+	"time"
 )
 
 // Segment is a network that is up. It is one QEMU without a machine, which is gateway and hub: a machine that starts is plugged into it
@@ -265,11 +268,36 @@ func (s *Segment) plug(ctx context.Context) (socket string, unplug func(context.
 		return "", nil, err
 	}
 	unplugWire := func(ctx context.Context) error { return s.monitor.call(ctx, "netdev_del", args{"id": wire}, nil) }
-	err = s.monitor.call(ctx, "netdev_add", args{"type": "hubport", "id": port, "hubid": 0, "netdev": wire}, nil)
+	err = awaitListener(ctx, socket)
+	if err == nil {
+		err = s.monitor.call(ctx, "netdev_add", args{"type": "hubport", "id": port, "hubid": 0, "netdev": wire}, nil)
+	}
 	if err != nil {
 		return "", nil, errors.Join(err, unplugWire(ctx))
 	}
 	return socket, func(ctx context.Context) error {
 		return errors.Join(s.monitor.call(ctx, "netdev_del", args{"id": port}, nil), unplugWire(ctx))
 	}, nil
+}
+
+// awaitListener waits until a socket can be connected to: QEMU begins to listen a moment after it said that all is done. To try would
+// take the one connection there is, so the kernel is asked (proc(5), /proc/net/unix: 10000 in the flags is a socket that listens).
+func awaitListener(ctx context.Context, socket string) error {
+	for {
+		table, err := os.ReadFile("/proc/net/unix")
+		if err != nil {
+			return err
+		}
+		for line := range strings.Lines(string(table)) {
+			fields := strings.Fields(line) // number, references, protocol, flags, type, state, inode, path
+			if len(fields) > 7 && fields[3] == "00010000" && strings.HasSuffix(line, " "+socket+"\n") {
+				return nil
+			}
+		}
+		select {
+		case <-time.After(pollEvery):
+		case <-ctx.Done():
+			return fmt.Errorf("wait for the network's socket: %w", context.Cause(ctx))
+		}
+	}
 }

@@ -34,7 +34,12 @@ func connect(t *testing.T, s *Segment, last byte) (w wire, unplug func()) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	return wire{conn, [6]byte{0x52, 0x54, 0, 0, 0, last}}, func() {
+	w = wire{conn, [6]byte{0x52, 0x54, 0, 0, 0, last}}
+	// The network loses what is sent to w until it has taken notice of it. The gateway's answer comes after that.
+	gateway := netip.MustParseAddr(s.Network().Gateway).As4()
+	w.send(t, broadcastMAC, arpFrames, arp(1, w.mac, []byte{0, 0, 0, 0}, [6]byte{}, gateway[:]))
+	w.receive(t, arpFrames, func(p []byte) bool { return p[7] == 2 && bytes.Equal(p[14:18], gateway[:]) })
+	return w, func() {
 		t.Helper()
 		if err := pull(soon(t)); err != nil {
 			t.Error(err)
