@@ -29,10 +29,14 @@ func (h *Host) startLocked() error {
 	}
 	next := &life{pidfd: -1, ended: make(chan struct{})}
 	began := make(chan error, 1)
+	pid := 0
 	h.lab.children.Go(func() {
 		again := false
 		err := onThread(func() error {
 			cmd, err := h.firstProcess(&next.pidfd)
+			if err == nil {
+				pid = cmd.Process.Pid
+			}
 			began <- err
 			if err != nil {
 				return nil // told already
@@ -49,10 +53,14 @@ func (h *Host) startLocked() error {
 	if err := <-began; err != nil {
 		return fmt.Errorf("start %s: %w", h.Name, err)
 	}
-	h.forget()
-	h.life = next
-	h.boots++
-	return nil
+	h.lives = append(h.lives, next)
+	select {
+	case <-next.ended: // already, and so it needs no note
+		return nil
+	default:
+		// It dies with its thread. Should the kernel ever forget that, the next run finds it.
+		return h.lab.run.Process(pid)
+	}
 }
 
 // rebooted tells a host that called reboot(2): its first process then seems to be ended by SIGHUP, after a power-off by SIGINT
@@ -70,14 +78,6 @@ func (h *Host) bootAgain() {
 	}
 	if err := h.startLocked(); err != nil { // the next who needs the host is told that it is off; this is why
 		fmt.Fprintf(os.Stderr, "%s wanted to reboot: %v\n", h.Name, err)
-	}
-}
-
-// forget lets go of the life before.
-func (h *Host) forget() {
-	if h.life != nil && h.life.pidfd >= 0 {
-		_ = unix.Close(h.life.pidfd)
-		h.life.pidfd = -1
 	}
 }
 
@@ -101,7 +101,9 @@ func (h *Host) end() {
 	_ = h.kill() // off is fine
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.forget()
+	for _, l := range h.lives {
+		_ = unix.Close(l.pidfd)
+	}
 	_ = h.network.Close()
 }
 

@@ -35,8 +35,7 @@ type Host struct {
 	key     string // public host key, as in known_hosts
 
 	mu     sync.Mutex
-	life   *life // nil before the first boot
-	boots  int
+	lives  []*life // the last one is the current one. All are kept until the end: somebody may be about to enter an old one
 	closed bool
 	made   bool // its own files are written
 }
@@ -173,7 +172,7 @@ func (h *Host) Exists(t testing.TB, path string) bool {
 func (h *Host) Boots() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.boots
+	return len(h.lives)
 }
 
 // Alive tells whether the host runs.
@@ -221,6 +220,19 @@ func (h *Host) Await(t testing.TB, n int) {
 	}
 	if err := h.await(ctx); err != nil {
 		t.Errorf("%v", err)
+	}
+}
+
+// AwaitOff waits until a host that was told to power off has done so.
+func (h *Host) AwaitOff(t testing.TB) {
+	t.Helper()
+	ctx, cancel := patient(t)
+	defer cancel()
+	for h.Alive() {
+		if err := pause(ctx); err != nil {
+			t.Errorf("%s stays on: %v", h.Name, err)
+			return
+		}
 	}
 }
 
@@ -306,11 +318,12 @@ func (h *Host) inside(network *os.File, f func() error) error {
 func (h *Host) current() (*life, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.life != nil {
+	if len(h.lives) > 0 {
+		last := h.lives[len(h.lives)-1]
 		select {
-		case <-h.life.ended:
+		case <-last.ended:
 		default:
-			return h.life, nil
+			return last, nil
 		}
 	}
 	return nil, fmt.Errorf("%s is off", h.Name)

@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"nixos-staged-hive/internal/run"
 	"nixos-staged-hive/internal/testbed/remains"
 )
 
@@ -103,6 +104,21 @@ func (l *Lab) Host(t testing.TB, name string) *Host {
 	}
 	t.Fatalf("no host %s in this lab", name)
 	return nil
+}
+
+// Sudo runs a shell script as root on a host the way the deployer does: over SSH as the admin, the password on sudo's stdin. A failure is
+// a *run.Error with the script's exit code, or ssh's 255.
+func (l *Lab) Sudo(t testing.TB, h *Host, script string) (string, error) {
+	t.Helper()
+	ctx, cancel := patient(t)
+	defer cancel()
+	out, err := run.Output(ctx, l.Controller, run.Command{
+		Name:   "ssh",
+		Args:   []string{h.Name, "sudo -k -S -p '' -H -- sh -c " + run.Quote(script)},
+		Stdin:  strings.NewReader(AdminPassword + "\n"),
+		Secret: []string{AdminPassword},
+	})
+	return strings.TrimSuffix(string(out), "\n"), err
 }
 
 func (n Net) suites() []Suite {

@@ -47,10 +47,11 @@ echo '%wheel ALL=(ALL:ALL) ALL' >/etc/sudoers.d/wheel
 chmod 440 /etc/sudoers.d/wheel
 : >/etc/NIXOS
 
-# A container has no hardware to wait for, and nothing here is to wake up by itself.
+# A container has no hardware to wait for and no kernel of its own to look into, and nothing here is to wake up by itself.
 for unit in getty.target getty@tty1.service console-getty.service systemd-udevd.service systemd-udev-trigger.service \
 	systemd-logind.service systemd-networkd.service systemd-modules-load.service systemd-binfmt.service systemd-firstboot.service \
-	systemd-sysctl.service systemd-resolved.service systemd-timesyncd.service e2scrub_reap.service ssh.service ssh.socket sshd.socket \
+	systemd-sysctl.service sys-kernel-debug.mount sys-kernel-tracing.mount sys-fs-fuse-connections.mount sys-kernel-config.mount \
+	dev-hugepages.mount systemd-resolved.service systemd-timesyncd.service e2scrub_reap.service ssh.service ssh.socket sshd.socket \
 	apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer nftables.service \
 	nix-daemon.socket systemd-homed.service systemd-userdbd.socket; do
 	ln -sfn /dev/null "/etc/systemd/system/$unit"
