@@ -241,13 +241,12 @@ func (h *hardware) attach(words []string) {
 	h.behind = append(h.behind, "-device", strings.Join(words, ","))
 }
 
-// disks come in the order in which Linux shall find them: within each bus those without a path by rank, then those with one.
+// disks with a path take their ports first. Then come the others, on each bus in the order in which Linux shall find them.
 func (h *hardware) disks() {
 	rows := map[Bus][]Disk{}
-	var placed []Disk
 	for _, d := range h.machine.Disks {
 		if d.Path != "" {
-			placed = append(placed, d)
+			h.disk(d, 0, 0)
 			continue
 		}
 		rows[d.Bus] = append(rows[d.Bus], d)
@@ -260,9 +259,6 @@ func (h *hardware) disks() {
 			}
 			h.disk(d, i, len(row))
 		}
-	}
-	for _, d := range placed {
-		h.disk(d, -1, 0)
 	}
 }
 
@@ -300,9 +296,9 @@ func (h *hardware) disk(d Disk, index, count int) {
 	case SATA:
 		h.onSATA(d, s, index, count)
 	case SCSI:
-		h.onSCSI(d, at, s.port, index)
+		h.onSCSI(d, at, s.port)
 	case USB:
-		h.onUSB(d, at, s.port, index)
+		h.onUSB(d, at, s.port)
 	default:
 		h.refuse("disk %s: there is no bus %q", d.Name, d.Bus)
 	}
@@ -319,7 +315,7 @@ func (h *hardware) alone(d Disk, at *place) {
 		p.arguments = device("nvme", "id", "nvme-"+d.Name, "serial", cmp.Or(d.Serial, d.Name))
 		// Without a UUID of zeros QEMU would make up another one at each start, and udev a link of it.
 		h.attach(device("nvme-ns", "id", id, "bus", "nvme-"+d.Name, "drive", node, "bootindex", order,
-			"uuid", "00000000-0000-0000-0000-000000000000", "eui64", hexNumber(d.EUI64)))
+			"uuid", "00000000-0000-0000-0000-000000000000"))
 	case MMC:
 		p.arguments = device("sdhci-pci", "id", "mmc-"+d.Name)
 		h.attach(device("sd-card", "id", id, "bus", "pcie.0/mmc-"+d.Name+"/sd-bus", "drive", node))
@@ -339,27 +335,26 @@ const sataPorts = 6
 
 // onSATA: one controller sits where the board has it. Several have to be found in the order of their disks, the one on the board last.
 func (h *hardware) onSATA(d Disk, s spot, index, count int) {
-	at, nth := &s.at, 0
-	if index >= 0 {
-		s.port, nth, at = index%sataPorts+1, index/sataPorts, nil
-		if count <= sataPorts {
-			at = &place{0, southBridge, 2}
-		}
+	at := &s.at
+	if d.Path == "" {
+		at = &place{0, southBridge, 2}
 	}
-	c := h.controller(SATA, at, nth)
-	if !h.occupy(c, d, s.port, sataPorts) {
+	if count > sataPorts {
+		at = nil
+	}
+	c := h.controller(SATA, at, index/sataPorts)
+	port, ok := h.occupy(c, d, s.port, sataPorts)
+	if !ok {
 		return
 	}
-	h.attach(device("ide-hd", "id", diskDevice(d.Name), "bus", fmt.Sprintf("%s.%d", c.id, s.port-1), "drive", diskNode(d.Name),
+	h.attach(device("ide-hd", "id", diskDevice(d.Name), "bus", fmt.Sprintf("%s.%d", c.id, port-1), "drive", diskNode(d.Name),
 		"model", d.Model, "serial", d.Serial, "wwn", hexNumber(d.WWN), "bootindex", h.bootOrder(d)))
 }
 
-func (h *hardware) onSCSI(d Disk, at *place, port, index int) {
+func (h *hardware) onSCSI(d Disk, at *place, port int) {
 	c := h.controller(SCSI, at, 0)
-	if at == nil {
-		port = index + 1
-	}
-	if !h.occupy(c, d, port, 256) {
+	port, ok := h.occupy(c, d, port, 256)
+	if !ok {
 		return
 	}
 	h.attach(device("scsi-hd", "id", diskDevice(d.Name), "bus", c.id+".0", "scsi-id", strconv.Itoa(port-1), "drive", diskNode(d.Name),
@@ -368,12 +363,10 @@ func (h *hardware) onSCSI(d Disk, at *place, port, index int) {
 }
 
 // onUSB: the disk behind the USB device is one of its own, because that is what says vendor and product.
-func (h *hardware) onUSB(d Disk, at *place, port, index int) {
+func (h *hardware) onUSB(d Disk, at *place, port int) {
 	c := h.controller(USB, at, 0)
-	if at == nil {
-		port = index + 1
-	}
-	if !h.occupy(c, d, port, mediumPort-1) {
+	port, ok := h.occupy(c, d, port, mediumPort-1)
+	if !ok {
 		return
 	}
 	bridge := "usb-" + d.Name
@@ -382,18 +375,22 @@ func (h *hardware) onUSB(d Disk, at *place, port, index int) {
 		"vendor", d.Vendor, "product", d.Model, "bootindex", h.bootOrder(d)))
 }
 
-// occupy tells whether the port is there and nothing on it.
-func (h *hardware) occupy(c *controller, d Disk, port, limit int) bool {
-	if port < 1 || port > limit {
+// occupy takes the port for the disk, or the first that is left if it is 0.
+func (h *hardware) occupy(c *controller, d Disk, port, limit int) (taken int, ok bool) {
+	if port == 0 {
+		for port = 1; c.ports[port] != ""; port++ {
+		}
+	}
+	if port > limit {
 		h.refuse("disk %s: its bus %s has %d ports", d.Name, d.Bus, limit)
-		return false
+		return 0, false
 	}
 	if other := c.ports[port]; other != "" {
 		h.refuse("disks %s and %s cannot be on the same port", other, d.Name)
-		return false
+		return 0, false
 	}
 	c.ports[port] = d.Name
-	return true
+	return port, true
 }
 
 // fits tells what the disk asks for that its bus does not have.

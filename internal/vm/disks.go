@@ -66,7 +66,7 @@ func (l likeness) key() string {
 	if s, ok := readPath(d.Path); ok {
 		return fmt.Sprint("at ", s)
 	}
-	return strings.Join([]string{string(d.Bus), d.Vendor, d.Model, d.Serial, d.WWN, d.EUI64, d.Device, l.link}, "\x00")
+	return strings.Join([]string{string(d.Bus), d.Vendor, d.Model, d.Serial, d.WWN, d.Device, l.link}, "\x00")
 }
 
 func layout(all []likeness) Layout {

@@ -29,13 +29,10 @@ func ataID(id string) likeness {
 	return likeness{disk: d, why: "no model and serial number of a SATA disk give this name"}
 }
 
-// nvmeID: the EUI64, or MODEL_SERIAL and since systemd 255 the number of the namespace. QEMU has one model of its own.
+// nvmeID: MODEL_SERIAL, since systemd 255 also with the number of the namespace behind it, or an identity of the namespace. QEMU has one
+// model of its own, and Linux since 5.18 passes over the identities of its namespaces (NVME_QUIRK_BOGUS_NID).
 func nvmeID(id string) likeness {
 	l := likeness{disk: Disk{Bus: NVMe}}
-	if m := regexp.MustCompile(`^eui\.([0-9a-f]{16})$`).FindStringSubmatch(id); m != nil && m[1] != "0000000000000000" {
-		l.disk.EUI64 = m[1]
-		return l
-	}
 	m := regexp.MustCompile(`^(.+?)_([^_]{1,20})(?:_([1-9]))?$`).FindStringSubmatch(id)
 	if m != nil {
 		l.disk.Serial = m[2]
@@ -44,8 +41,8 @@ func nvmeID(id string) likeness {
 		return l
 	}
 	l.why = "virtual NVMe disks have the model of QEMU"
-	if m == nil || strings.Contains(id, ".") && regexp.MustCompile(`^(eui|uuid|nvme)\.`).MatchString(id) {
-		l.why, l.disk.Serial = "virtual NVMe disks cannot have this identity", ""
+	if m == nil || regexp.MustCompile(`^(eui|uuid|nvme)\.`).MatchString(id) {
+		l.why, l.disk.Serial = "Linux does not believe what virtual NVMe disks say of themselves", ""
 	}
 	return l
 }

@@ -42,7 +42,6 @@ type Disk struct {
 	// bus can say everything: [DiskFor] knows.
 	Vendor, Model, Serial string
 	WWN                   string // 16 hexadecimal digits, without prefix
-	EUI64                 string // of an NVMe namespace, 16 hexadecimal digits
 	// Device is the name the kernel shall give it by its place among the others on its bus: sdb, vda, nvme1n1, mmcblk0. Empty is
 	// any that is left.
 	Device string
