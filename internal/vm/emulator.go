@@ -63,7 +63,8 @@ func pidFile(pid int) string {
 	return ""
 }
 
-// identify gives false for a program that has ended, also if nobody has taken note of that yet (a zombie).
+// identify gives false for a program that has ended, also if nobody has taken note of that yet (a zombie). One whose first thread has
+// ended, but not the others, is a zombie too, and still has its files open and locked.
 func identify(pid int) (emulator, bool) {
 	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
 	if err != nil {
@@ -74,7 +75,11 @@ func identify(pid int) (emulator, bool) {
 		return emulator{}, false
 	}
 	fields := strings.Fields(string(stat[end+1:])) // from field 3, the state
-	if len(fields) < 20 || fields[0] == "Z" || fields[0] == "X" {
+	if len(fields) < 20 {
+		return emulator{}, false
+	}
+	threads, err := strconv.Atoi(fields[17])
+	if err != nil || (fields[0] == "Z" || fields[0] == "X") && threads <= 1 {
 		return emulator{}, false
 	}
 	return emulator{pid: pid, start: fields[19]}, true

@@ -133,6 +133,7 @@ func (l *Lab) arguments(r *Running, files machineFiles, o StartOptions) ([]strin
 		"-rtc", "base=utc",
 		"-action", "reboot=" + onReset + ",shutdown=poweroff,panic=shutdown",
 		"-device", "pvpanic", // tells us of a kernel panic; not on PCI, where it would move other devices
+		"-vga", "std", // for screenshots
 		"-chardev", "file,id=serial,append=on,path=" + comma(r.SerialLog()), "-serial", "chardev:serial",
 	}
 	if k := m.Kernel; k != nil {
