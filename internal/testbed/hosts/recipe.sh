@@ -42,7 +42,7 @@ groupadd -r wheel
 useradd -m -s /bin/bash -G wheel admin
 install -d -m 700 -o admin -g admin /home/admin/.ssh
 printf 'admin:%s\n' "$password" | chpasswd
-passwd -q -l root
+usermod -p "*" root # no password, but not locked, which sshd without PAM would refuse
 echo '%wheel ALL=(ALL:ALL) ALL' >/etc/sudoers.d/wheel
 chmod 440 /etc/sudoers.d/wheel
 : >/etc/NIXOS

@@ -155,12 +155,14 @@ func descendants(t *testing.T, root int) map[int]string {
 	return found
 }
 
+// startTime tells processes of one number apart. One that has ended and only waits to be noticed by process 1 does not live.
 func startTime(pid int) (string, bool) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return "", false
 	}
-	return strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))[19], true
+	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+	return fields[19], fields[0] != "Z"
 }
 
 func glob(t *testing.T, pattern string) []string {
