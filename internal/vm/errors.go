@@ -2,6 +2,7 @@ package vm
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"nixos-staged-hive/internal/run"
@@ -25,7 +26,9 @@ func (e *MissingError) Error() string {
 func (e *MissingError) Unwrap() error {
 	var hints []string
 	for _, m := range e.Missing {
-		hints = append(hints, m.Hint)
+		if !slices.Contains(hints, m.Hint) { // one package may bring several programs
+			hints = append(hints, m.Hint)
+		}
 	}
 	return &run.MissingError{Program: "QEMU", Hint: strings.Join(hints, "; ")}
 }
