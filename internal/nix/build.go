@@ -295,12 +295,12 @@ func (c Client) blame(ctx context.Context, failed *BuildError, u unit) error {
 	if len(failed.Failures) == 0 {
 		return nil
 	}
-	out, err := run.Output(ctx, c.Run, run.Command{Name: "nix-store", Args: []string{"--query", "--requisites", u.derivation()}})
+	paths, err := c.query(ctx, "--requisites", []string{u.derivation()})
 	if err != nil {
-		return fmt.Errorf("ask what %s needs: %w", Name(u.derivation()), err)
+		return err
 	}
 	needed := map[string]bool{}
-	for _, path := range lines(out) {
+	for _, path := range paths {
 		needed[path] = true
 	}
 	for i := range failed.Failures {

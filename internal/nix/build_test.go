@@ -32,6 +32,7 @@ in rec {
   bad = d "bad" "echo first; echo last >&2; exit 3" [ ];
   worse = d "worse" "for i in 1 2 3 4 5 6 7 8 9 10; do for j in a b c d; do echo $i$j; done; done; exit 4" [ ];
   onbad = d "onbad" "echo > $out" [ bad good ];
+  large = d "large" "x=0123456789abcdef; for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do x=$x$x; done; echo $seed $x > $out" [ ];
   empty = d "empty" "true" [ ];
   slow = d "slow" "echo started; while :; do :; done" [ ];
   foreign = good // (derivation { name = "foreign"; system = "m68k-linux"; builder = "/bin/sh"; inherit seed; });

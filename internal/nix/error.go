@@ -148,6 +148,8 @@ func advice() []struct{ part, hint string } {
 		{"has an unfree license", "set nixpkgs.config.allowUnfree = true in the definition"},
 		{"is required to build", "this machine cannot build for that platform: set up binfmt emulation for it, or a remote builder (nix.conf: builders)"},
 		{"platform mismatch", "this machine cannot build for that platform: set up binfmt emulation for it, or a remote builder (nix.conf: builders)"}, // 2.34
+		{"lacks a valid signature", "the user may not push unsigned paths there: log in as root, name the user in the host's nix.settings.trusted-users, or sign them"},
+		{"lacks a signature by a trusted key", "the user may not push unsigned paths there: log in as root, name the user in the host's nix.settings.trusted-users, or sign them"}, // 2.26
 		{"No space left on device", "the disk is full: nix-collect-garbage removes what nothing uses, or move the store's disk"},
 		{"out of memory", "evaluation needs more memory: close programs, or evaluate fewer hosts at once with --jobs 1"},
 	}

@@ -1,4 +1,4 @@
-// Package nix wraps the nix programs as typed calls: evaluation of a file, building, the version. It knows their flags, their
+// Package nix wraps the nix programs as typed calls: evaluation of a file, building, copying to a host, the version. It knows their flags, their
 // messages and how these differ between Nix 2.8 and today's; it knows nothing about hives.
 package nix
 
