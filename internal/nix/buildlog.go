@@ -178,6 +178,9 @@ func (l *buildLog) download() {
 
 // end closes the tasks that were shown.
 func (l *buildLog) end(state progress.State, err error) {
+	if state == progress.Done { // a daemon does not tell the last of it
+		l.loading.Done = l.loading.Total
+	}
 	for _, e := range []progress.Event{l.loading, l.last} {
 		if e.Task != "" {
 			e.State, e.Err, e.Text = state, err, ""
