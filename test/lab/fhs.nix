@@ -5,7 +5,6 @@
   pkgs,
 }:
 let
-  inherit (lib) optionals;
   systemd = config.systemd.package;
   grub = pkgs.grub2;
 
@@ -23,6 +22,8 @@ let
   links = {
     "lib/locale" = "${config.i18n.glibcLocales}/lib/locale";
     "lib/modules" = "/run/booted-system/kernel-modules/lib/modules";
+    "lib/systemd" = "${systemd}/lib/systemd";
+    "lib/udev" = "${systemd}/lib/udev";
     "lib/security" = "${pkgs.linux-pam}/lib/security";
     "lib/terminfo" = "${pkgs.ncurses}/lib/terminfo";
     "lib/x86_64-linux-gnu/xtables" = "${pkgs.iptables}/lib/xtables";
@@ -43,23 +44,15 @@ let
 in
 pkgs.runCommand "debian-file-system"
   {
-    inherit programs systemd;
+    inherit programs;
     links = lib.mapAttrsToList (name: target: "${name}=${target}") links;
   }
   ''
-    mkdir -p $out/{bin,lib/systemd,lib/udev,libexec,share}
+    mkdir -p $out/{bin,lib,libexec,share}
     ln -s bin $out/sbin
     for program in $programs; do ln -sf -t $out/bin $program/bin/*; done
     # these two are NixOS' own
     rm -f $out/bin/sh $out/bin/env
-    # What NixOS lists itself stays its choice.
-    for entry in $systemd/lib/systemd/* $systemd/lib/udev/*; do
-      case $entry in
-        *-generators | */rules.d | */hwdb.d | */catalog) ;;
-        */lib/systemd/*) ln -s -t $out/lib/systemd $entry ;;
-        *) ln -s -t $out/lib/udev $entry ;;
-      esac
-    done
     for link in $links; do
       mkdir -p $out/$(dirname ''${link%%=*})
       ln -sfn ''${link#*=} $out/''${link%%=*}

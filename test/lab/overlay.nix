@@ -40,6 +40,8 @@ in
       args // { rootModules = lib.subtractLists lab.table.absentModules args.rootModules; }
     );
 
+  # names that modules of old kernels had, as a file
+  kmod-debian-aliases = final.emptyFile;
   # a download without a name of its own
   nixos-grub2-theme = prev.nixos-grub2-theme.overrideAttrs (_: {
     pname = "nixos-grub2-theme";

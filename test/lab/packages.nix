@@ -104,6 +104,7 @@ in
         "dbus-daemon"
         "dbus-session-bus-common"
         "dbus-system-bus-common"
+        "dbus-user-session"
       ];
       fix = ./fixups/dbus.sh;
     };
@@ -458,7 +459,6 @@ in
     "vim-nix"
     # read by the boot loader for systems that are older than boot.json alone
     "bootspec"
-    "kmod-debian-aliases.conf"
   ];
 
   # Modules that NixOS' installation media want and Debian's kernel has not; of vmwgfx, a graphics driver, see fixups/linux.sh.

@@ -35,7 +35,8 @@ gather() {
 }
 
 arrange() {
-	gather bin bin sbin usr/bin usr/sbin
+	# sbin first: it often has a link to the program in bin
+	gather bin sbin usr/sbin bin usr/bin
 	gather lib lib usr/lib
 	gather libexec usr/libexec
 	gather etc etc
