@@ -139,7 +139,7 @@ func (h *hardware) controller(b Bus, at *place, nth int) *controller {
 		SCSI: device("virtio-scsi-pci", "id", c.id),
 		USB:  device("qemu-xhci", "id", c.id, "p2", strconv.Itoa(usbPorts), "p3", strconv.Itoa(usbPorts)),
 	}[b]
-	h.parts = append(h.parts, &part{arguments: driver, want: at, owner: "the controller for " + string(b), onExpress: b == USB})
+	h.parts = append(h.parts, &part{arguments: driver, want: at, owner: "the controller for " + string(b)})
 	return c
 }
 
@@ -228,9 +228,9 @@ func (h *hardware) medium() {
 	h.add("-blockdev", "node-name="+mediumNode+",driver=raw,read-only=on,file.driver=file,file.filename="+comma(h.files.medium))
 	order := ""
 	if !h.files.diskFirst {
-		order = "0"
+		order = "1"
 	} else if h.machine.Firmware == BIOS {
-		order = strconv.Itoa(len(h.machine.Disks) + 1)
+		order = strconv.Itoa(len(h.machine.Disks) + 2)
 	}
 	c := h.controller(USB, nil, 0)
 	h.attach(device("usb-storage", "id", mediumDevice, "bus", c.id+".0", "port", strconv.Itoa(mediumPort), "drive", mediumNode,
@@ -262,12 +262,13 @@ func (h *hardware) disks() {
 	}
 }
 
-// bootOrder is when the disk is tried. UEFI firmware has variables for that, and QEMU would overwrite them.
+// bootOrder is when the disk is tried: after a kernel that QEMU starts itself, which is 0, and the medium, 1. UEFI firmware has variables for
+// that, and QEMU would overwrite them.
 func (h *hardware) bootOrder(d Disk) string {
 	if h.machine.Firmware == UEFI {
 		return ""
 	}
-	return strconv.Itoa(slices.IndexFunc(h.machine.Disks, func(x Disk) bool { return x.Name == d.Name }) + 1)
+	return strconv.Itoa(slices.IndexFunc(h.machine.Disks, func(x Disk) bool { return x.Name == d.Name }) + 2)
 }
 
 // disk adds the image, and the device on its bus. What the guest has written and flushed must survive QEMU's end, not this computer's: it is

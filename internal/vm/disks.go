@@ -8,6 +8,7 @@ import (
 	"math/bits"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -21,6 +22,9 @@ type Layout struct {
 	// UdevRules give the disks those names that no virtual hardware brings about. They have to come after udev's own
 	// 60-persistent-storage.rules in every system of the machine, initrd included. Empty if none are needed.
 	UdevRules string
+	// KernelParameters are for the systems that run while a medium is in: a slow machine may otherwise find the stick before the disk that
+	// shall be sda.
+	KernelParameters []string
 }
 
 // DisksFor gives the disks of a machine by the paths under which its definition names them: /dev/sda, /dev/disk/by-id/ata-MODEL_SERIAL,
@@ -84,13 +88,35 @@ func layout(all []likeness) Layout {
 		out.Differences = append(out.Differences, fmt.Sprintf("%s: %s; a udev rule adds the link", l.device, l.why))
 		rules.WriteString(linkRule(out.Disks[i], l))
 	}
+	out.Differences = append(out.Differences, letters(out.Disks)...)
 	if n := len(out.Fillers); n > 0 {
 		out.Differences = append(out.Differences, fmt.Sprintf("small blank disks that the definition does not name come before those it does: %d", n))
+	}
+	if slices.ContainsFunc(out.Disks, func(d Disk) bool { return strings.HasPrefix(d.Device, "sd") }) {
+		out.KernelParameters = []string{"usb-storage.delay_use=10"} // seconds; 1 is usual
 	}
 	if rules.Len() > 0 {
 		out.UdevRules = "# Names of disks that virtual hardware cannot bring about.\n" + rules.String()
 	}
 	return out
+}
+
+// letters tells of names such as sda that disks elsewhere may get as well: there is one row of letters for all of them.
+func letters(disks []Disk) []string {
+	other := slices.IndexFunc(disks, func(d Disk) bool {
+		return d.Bus == SCSI || d.Bus == USB || d.Bus == SATA && d.Path != ""
+	})
+	if other < 0 {
+		return nil
+	}
+	var all []string
+	for _, d := range disks {
+		if strings.HasPrefix(d.Device, "sd") {
+			all = append(all, fmt.Sprintf("/dev/%s: Linux counts disks on SATA, SCSI and USB as it finds them: disk %s may get this name instead",
+				d.Device, disks[other].Name))
+		}
+	}
+	return all
 }
 
 // fillerSize is what a disk has that is there for its place only.

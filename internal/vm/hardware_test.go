@@ -1,7 +1,10 @@
 package vm
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -17,6 +20,9 @@ type seen struct {
 	firmware Firmware
 	devices  []string // paths of disks
 	cards    []Card
+	medium   bool
+	renamed  map[string]string // names that cards get by a rule, by MAC address
+	files    map[string]string // in the guest
 }
 
 // TestGuestSeesWhatADefinitionNames starts machines with what the other half of this package promises and looks at them from inside,
@@ -27,7 +33,7 @@ func TestGuestSeesWhatADefinitionNames(t *testing.T) {
 		{
 			name: "every bus", firmware: BIOS,
 			devices: []string{
-				"/dev/sdb", "/dev/vdb", "/dev/nvme1n1", "/dev/mmcblk0",
+				"/dev/vdb", "/dev/nvme1n1", "/dev/mmcblk0",
 				"/dev/disk/by-id/ata-Samsung_SSD_860_EVO_500GB_S3Z1NB0K123456X",
 				"/dev/disk/by-id/wwn-0x5002538e40abcdef",
 				"/dev/disk/by-id/nvme-eui.0025385b11b0a0b1",
@@ -51,6 +57,16 @@ func TestGuestSeesWhatADefinitionNames(t *testing.T) {
 				{Name: "d", Interface: "ens18"},
 				{Name: "e", Interface: "enp3s0"},
 				{Name: "f", Interface: "enp5s0f1"},
+			},
+		},
+		{
+			name: "names of the kernel", firmware: BIOS, medium: true,
+			devices: []string{"/dev/sdc", "/dev/sda", "/dev/vdb", "/dev/nvme1n1", "/dev/mmcblk1"},
+			cards:   []Card{{Name: "b", Interface: "eth1"}, {Name: "a", Interface: "eth0"}, {Name: "c", MAC: "52:54:00:12:34:56"}},
+			renamed: map[string]string{"52:54:00:12:34:56": "wlp3s0"},
+			files: map[string]string{
+				"/etc/systemd/network/99-default.link": "", // as NixOS without predictable names
+				"/etc/modprobe.d/guest.conf":           "", // real systems do not look at a stick at once
 			},
 		},
 		{
@@ -91,33 +107,70 @@ func (s seen) check(t *testing.T, image guest.Image) {
 		t.Fatal(err)
 	}
 	m := Machine{Name: "seen", Firmware: s.firmware, Cards: s.cards}
-	script := "set -e\n"
-	var want []string
+	if s.medium {
+		m.Medium = filepath.Join(t.TempDir(), "medium")
+		makeDisk(t, m.Medium, "raw", 7<<20)
+	}
 	for i, d := range layout.Disks {
-		d.SizeBytes = d.FitSize(int64(i+32) << 20)
+		d.SizeBytes = d.FitSize(int64(i+33) << 20)
 		m.Disks = append(m.Disks, d)
-		link := s.devices[i]
-		script += fmt.Sprintf("echo %q $(blockdev --getsize64 %q || ls -l /dev/disk/by-*)\n", link, link)
-		script += fmt.Sprintf("printf 'n\\np\\n1\\n\\n\\nw\\n' | fdisk %q >/dev/null 2>&1 || true\n", link)
-		want = append(want, fmt.Sprint(link, " ", d.SizeBytes))
 	}
 	m.Disks = append(m.Disks, layout.Fillers...)
-	script += "udevadm settle\n"
-	for _, link := range s.devices {
-		script += fmt.Sprintf("test -b %q || echo no %s\n", partition(link), partition(link))
-	}
-	for _, c := range m.Cards {
-		want = append(want, c.Interface+" "+madeMAC(m.Name, c.Name))
-		script += fmt.Sprintf("echo %s $(cat /sys/class/net/%s/address)\n", c.Interface, c.Interface)
-	}
-	script += "ls /sys/class/net >&2; ls /sys/class/net/*/device/firmware_node/sun >&2 || true; ls /dev/disk/by-id /dev/disk/by-path; find /dev/disk/by-* -type l | wc -l\n"
-	out := image.Run(t, append([]string{"-vga", "std"}, arguments(t, m)...), script, map[string]string{"/etc/udev/rules.d/99-local.rules": layout.UdevRules})
-	t.Log(out, layout.UdevRules, strings.Join(layout.Differences, "\n"))
-	for _, w := range want {
-		if !strings.Contains(out, w+"\n") {
-			t.Errorf("not in the guest: %s", w)
+	files := map[string]string{"/etc/udev/rules.d/99-local.rules": layout.UdevRules + s.rules()}
+	maps.Copy(files, s.files)
+	image.Parameters = layout.KernelParameters
+	out := image.Run(t, append([]string{"-vga", "std"}, arguments(t, m)...), s.script(), files)
+	for _, want := range s.promises(m) {
+		if !strings.Contains(out, want+"\n") {
+			t.Errorf("not in the guest: %s", want)
 		}
 	}
+	if t.Failed() {
+		t.Log(out, files)
+	}
+}
+
+func (s seen) rules() string {
+	var all strings.Builder
+	for mac, name := range s.renamed {
+		all.WriteString(NameRule(mac, name))
+	}
+	return all.String()
+}
+
+// script tells the size of what a path leads to, whether the first partition is found beside it, and what each card is called. The last
+// line shows what newer systems would look at: a number that the firmware gives a slot (systemd 254 and newer).
+func (s seen) script() string {
+	var all strings.Builder
+	if s.medium {
+		all.WriteString("until test -b /dev/disk/by-id/usb-QEMU_*:0; do sleep 1; done; udevadm settle\n")
+	}
+	for _, device := range s.devices {
+		fmt.Fprintf(&all, "echo %s is $(blockdev --getsize64 %s)\n", device, device)
+		fmt.Fprintf(&all, "printf 'n\\np\\n1\\n\\n\\nw\\n' | fdisk %s >/dev/null 2>&1\n", device)
+	}
+	all.WriteString("udevadm settle\n")
+	for _, device := range s.devices {
+		fmt.Fprintf(&all, "test -b %s && echo %s is there\n", partition(device), partition(device))
+	}
+	all.WriteString(`cd /sys/class/net; for card in e* w*; do test -e $card && echo "$card has $(cat $card/address)"; done
+ls -d */device/firmware_node/sun 2>/dev/null || echo no slot has a number
+ls -l /dev/disk/by-id /dev/disk/by-path
+`)
+	return all.String()
+}
+
+// promises are the lines that the script shall write.
+func (s seen) promises(m Machine) []string {
+	all := []string{"no slot has a number"}
+	for i, device := range s.devices {
+		all = append(all, fmt.Sprintf("%s is %d", device, m.Disks[i].SizeBytes), partition(device)+" is there")
+	}
+	for _, c := range m.Cards {
+		mac := cmp.Or(c.MAC, madeMAC(m.Name, c.Name))
+		all = append(all, fmt.Sprintf("%s has %s", cmp.Or(c.Interface, s.renamed[mac]), mac))
+	}
+	return all
 }
 
 // partition is how the first one of a disk is called.
@@ -134,22 +187,20 @@ func partition(device string) string {
 // arguments makes the images of a machine and gives QEMU's arguments for it.
 func arguments(t *testing.T, m Machine) []string {
 	t.Helper()
-	files := machineFiles{disks: map[string]string{}}
+	files := machineFiles{disks: map[string]string{}, medium: m.Medium}
 	dir := t.TempDir()
 	for _, d := range m.Disks {
 		files.disks[d.Name] = filepath.Join(dir, d.Name+".qcow2")
-		makeDisk(t, files.disks[d.Name], fmt.Sprint(d.SizeBytes))
+		makeDisk(t, files.disks[d.Name], "qcow2", d.SizeBytes)
 	}
-	host := Host{}
+	var host Host
 	if m.Firmware == UEFI {
-		if host.OVMF = findFlash(Flash{}, func(string) string { return "" }, nil); host.OVMF == (Flash{}) {
-			need.Skip(t, "no OVMF")
+		host.OVMF = findFlash(Flash{}, os.Getenv, nil)
+		if host.OVMF == (Flash{}) {
+			need.Skip(t, "there is no OVMF")
 		}
 		files.nvram = filepath.Join(dir, "nvram.qcow2")
-		out, err := exec.Command(need.Program(t, "qemu-img"), "convert", "-O", "qcow2", "-f", host.OVMF.VarsFormat, host.OVMF.Vars, files.nvram).CombinedOutput()
-		if err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
+		qemuImage(t, "convert", "-f", host.OVMF.VarsFormat, "-O", "qcow2", host.OVMF.Vars, files.nvram)
 	}
 	words, err := deviceArguments(m, files, host)
 	if err != nil {
@@ -158,9 +209,14 @@ func arguments(t *testing.T, m Machine) []string {
 	return words
 }
 
-func makeDisk(t *testing.T, name, size string) {
+func makeDisk(t *testing.T, name, format string, size int64) {
 	t.Helper()
-	if out, err := exec.Command(need.Program(t, "qemu-img"), "create", "-q", "-f", "qcow2", name, size).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+	qemuImage(t, "create", "-q", "-f", format, name, fmt.Sprint(size))
+}
+
+func qemuImage(t *testing.T, words ...string) {
+	t.Helper()
+	if out, err := exec.Command(need.Program(t, "qemu-img"), words...).CombinedOutput(); err != nil {
+		t.Fatalf("qemu-img %q: %v: %s", words, err, out)
 	}
 }

@@ -69,11 +69,11 @@ func wwnID(id string) likeness {
 	if m := regexp.MustCompile(`^0x([0-9a-f]{16})$`).FindStringSubmatch(id); m != nil && wide(m[1]) {
 		return likeness{disk: Disk{Bus: SATA, WWN: m[1]}}
 	}
-	return likeness{disk: Disk{Bus: SCSI}, why: "world wide names of virtual disks have 16 digits"}
+	return likeness{disk: Disk{Bus: SCSI}, why: "no virtual disk has such a world wide name"}
 }
 
-// wide tells a world wide name from the zero that is none.
-func wide(digits string) bool { return strings.Trim(digits, "0") != "" && digits[0] == '5' }
+// wide tells whether it is a name as companies give them (NAA 5), which both ATA and SCSI tell as it is.
+func wide(digits string) bool { return digits[0] == '5' }
 
 // virtioID: the serial number, of which the device tells 20 characters.
 func virtioID(id string) likeness {

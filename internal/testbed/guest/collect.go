@@ -25,6 +25,7 @@ func collect(ctx context.Context, root, release string, wanted Extra) ([]byte, e
 	a.file("init", 0o755, initScript)
 	a.file("etc/passwd", 0o644, []byte("root:x:0:0:root:/root:/bin/sh\n"))
 	a.file("etc/group", 0o644, []byte("root:x:0:\n"))
+	a.file("etc/modprobe.d/guest.conf", 0o644, []byte("options usb-storage delay_use=0\n")) // so that all is there when udev has settled
 	a.link("usr/lib/systemd/systemd-udevd", "../../bin/udevadm")
 	a.link("usr/sbin/modprobe", "../bin/kmod")
 	for _, program := range wanted.Programs {

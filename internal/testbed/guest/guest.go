@@ -25,6 +25,8 @@ import (
 type Image struct {
 	Kernel, Initrd string
 	Release        string // of the kernel
+	// Parameters are further ones for the kernel's command line.
+	Parameters []string
 }
 
 // Boot is one start of an image.
@@ -42,14 +44,15 @@ const (
 const patience = 5 * time.Minute
 
 // Boot gives the files and the kernel's command line for a start that runs script with sh as root. Devices are settled by then. Files
-// are laid out before udev starts, by their absolute path. The serial console is the machine's first; [Output] reads it.
+// are laid out before udev starts, by their absolute path, instead of the image's. The serial console is the machine's first; [Output] reads it.
 func (i Image) Boot(t testing.TB, script string, files map[string]string) Boot {
 	t.Helper()
 	initrd := filepath.Join(t.TempDir(), "initrd")
 	if err := i.writeInitrd(initrd, script, files); err != nil {
 		t.Fatalf("write the guest's initrd: %v", err)
 	}
-	return Boot{i.Kernel, initrd, "console=ttyS0 quiet loglevel=1 panic=-1 usb-storage.delay_use=0"}
+	parameters := append([]string{"console=ttyS0", "quiet", "loglevel=1", "panic=-1"}, i.Parameters...)
+	return Boot{i.Kernel, initrd, strings.Join(parameters, " ")}
 }
 
 // writeInitrd appends an archive with the script to the image's: the kernel unpacks one after the other.

@@ -31,7 +31,7 @@ type Extra struct {
 }
 
 // recipe makes what is in the cache worthless when it changes.
-const recipe = "1"
+const recipe = "2"
 
 // base is what udev needs to find the virtual hardware of a lab.
 func base() Extra {
@@ -133,7 +133,7 @@ func lock(name string) (unlock func(), err error) {
 
 func load(dir string) (Image, error) {
 	release, err := os.ReadFile(filepath.Join(dir, "release"))
-	return Image{filepath.Join(dir, "kernel"), filepath.Join(dir, "initrd"), string(release)}, err
+	return Image{Kernel: filepath.Join(dir, "kernel"), Initrd: filepath.Join(dir, "initrd"), Release: string(release)}, err
 }
 
 // build makes everything in a folder beside its place, so that a place that exists is complete.
