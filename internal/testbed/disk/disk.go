@@ -114,7 +114,7 @@ func (d *Disk) attach(file *os.File) error {
 	if err != nil {
 		return err
 	}
-	defer control.Close()
+	defer func() { _ = control.Close() }() // only asked
 	for deadline := time.Now().Add(patience); ; {
 		number, err := unix.IoctlRetInt(int(control.Fd()), unix.LOOP_CTL_GET_FREE)
 		if err != nil {
@@ -142,13 +142,11 @@ func (d *Disk) configure(file *os.File) error {
 	if err != nil {
 		return err
 	}
-	err = nil
-	if e := unix.IoctlLoopConfigure(int(device.Fd()), &config); e != nil {
-		err = fmt.Errorf("attach %s to %s: %w", d.Backing, d.Path, e)
-	} else {
-		// Read-only hinders nobody who wants the disk for himself. Opened before the other is closed: the last close detaches.
-		d.held, err = os.OpenFile(d.Path, os.O_RDONLY, 0)
+	if err := unix.IoctlLoopConfigure(int(device.Fd()), &config); err != nil {
+		return errors.Join(fmt.Errorf("attach %s to %s: %w", d.Backing, d.Path, err), device.Close())
 	}
+	// Read-only hinders nobody who wants the disk for himself. Opened before the other is closed: the last close detaches.
+	d.held, err = os.OpenFile(d.Path, os.O_RDONLY, 0)
 	return errors.Join(err, device.Close())
 }
 

@@ -115,14 +115,14 @@ func (h *Host) firstProcess(pidfd *int) (*exec.Cmd, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer console.Close()
+	defer func() { _ = console.Close() }() // the first process has its own
 	attributes := &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID, Setsid: true, Pdeathsig: unix.SIGKILL, PidFD: pidfd}
 	if h.spec.Systemd {
 		group, err := h.cgroup()
 		if err != nil {
 			return nil, err
 		}
-		defer group.Close()
+		defer func() { _ = group.Close() }() // a folder
 		attributes.UseCgroupFD, attributes.CgroupFD = true, int(group.Fd())
 	}
 	if err := errors.Join(h.enterNamespaces(), h.enterRoot()); err != nil {

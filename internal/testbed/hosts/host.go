@@ -266,13 +266,13 @@ func (h *Host) await(ctx context.Context) error {
 		}
 		// The namespaces are there a moment before /proc is, and a host that boots itself again is off for a moment.
 		if ctx.Err() != nil || pause(ctx) != nil {
-			return fmt.Errorf("%s does not get ready: %w\n%s", h.Name, err, h.lastWords())
+			return fmt.Errorf("%s does not get ready: %w\n%s", h.Name, err, h.lastWords(context.WithoutCancel(ctx)))
 		}
 	}
 }
 
 // lastWords are the ends of the host's logs.
-func (h *Host) lastWords() string {
+func (h *Host) lastWords(ctx context.Context) string {
 	console, err := os.ReadFile(h.consoleFile())
 	text := tail(string(console), 10)
 	if err != nil {
@@ -282,7 +282,7 @@ func (h *Host) lastWords() string {
 	if h.spec.Systemd {
 		script = "journalctl -n 40 --no-pager"
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	logs, err := run.Output(ctx, h, run.Command{Name: "bash", Args: []string{"-c", script}, Grace: time.Second})
 	if err != nil {

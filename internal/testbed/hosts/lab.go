@@ -307,7 +307,7 @@ func (l *Lab) introduce() error {
 		fmt.Fprintf(&config, "Host %s %s\n  HostName %s\n", h.Name, h.Addr, h.Addr)
 	}
 	config.WriteString("Host *\n  User " + Admin + "\n  StrictHostKeyChecking yes\n  BatchMode yes\n" +
-		"  ConnectTimeout 5\n  ServerAliveInterval 2\n  ServerAliveCountMax 3\n")
+		"  ConnectTimeout 5\n  ServerAliveInterval 1\n  ServerAliveCountMax 3\n")
 	return l.Controller.inside(nil, func() error {
 		hosts, err := os.ReadFile("/etc/hosts")
 		return errors.Join(err,
@@ -320,7 +320,7 @@ func (l *Lab) introduce() error {
 // tell logs what the machines have to say about a failed test.
 func (l *Lab) tell(t testing.TB) {
 	for _, h := range l.Hosts {
-		t.Logf("%s (%s):\n%s", h.Name, h.Suite, h.lastWords())
+		t.Logf("%s (%s):\n%s", h.Name, h.Suite, h.lastWords(context.WithoutCancel(t.Context())))
 	}
 }
 

@@ -207,7 +207,7 @@ func readNotes(path string) (map[kind][]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // only read
 	notes := map[kind][]string{}
 	for lines := bufio.NewReader(f); ; {
 		line, err := lines.ReadString('\n')

@@ -46,7 +46,7 @@ func killProcess(value string) error {
 	if err != nil {
 		return fmt.Errorf("open process: %w", err)
 	}
-	defer unix.Close(fd)
+	defer func() { _ = unix.Close(fd) }()
 	now, err := startTime(pid)
 	if err != nil || now != started { // the number belongs to somebody else by now
 		return nil
