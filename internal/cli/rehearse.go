@@ -138,18 +138,18 @@ func (l *loaded) chosen(words []string) ([]hive.Host, error) {
 			return nil, f
 		}
 	}
-	return hive.Select(l.Hive, words) //nolint:wrapcheck // names what it does not find
+	return hive.Select(l.Hive, words)
 }
 
 // stopRehearsal ends the machines of a workspace that were kept.
 func (h *house) stopRehearsal(ctx context.Context) error {
 	w, err := workspace.Open(h.path)
 	if err != nil {
-		return err //nolint:wrapcheck // says all there is to say
+		return err
 	}
 	running, err := rehearse.Stop(ctx, rehearsalDir(w))
 	if err != nil {
-		return err //nolint:wrapcheck // as above
+		return err
 	}
 	if !running {
 		return h.ui.Text("nothing has been rehearsed here\n")

@@ -171,7 +171,7 @@ func (b *builder) build(ctx context.Context, g *guest, document, memory string) 
 	}
 	all, err := b.nix.Build(ctx, job)
 	if err != nil {
-		return Built{}, err //nolint:wrapcheck // says what it built
+		return Built{}, err
 	}
 	built := Built{Mini: all[1].Output, Full: all[2].Output}
 	if keepsDisks(g.host) {

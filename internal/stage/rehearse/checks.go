@@ -55,8 +55,8 @@ func (g *guest) settled(ctx context.Context) (state string, failed []string, err
 		if state != "starting" && state != "initializing" {
 			break
 		}
-		if pause(limit, 2*time.Second) != nil {
-			return state, nil, ctx.Err()
+		if err := pause(limit, 2*time.Second); err != nil {
+			return state, nil, fmt.Errorf("systemd is still %s: %w", state, err)
 		}
 	}
 	out, err := run.Output(ctx, g.shell, run.Command{Name: "systemctl", Args: []string{"list-units", "--failed", "--plain", "--no-legend", "--full"}})

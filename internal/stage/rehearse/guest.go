@@ -108,10 +108,7 @@ func (g *guest) start(ctx context.Context, medium bool, o vm.StartOptions) error
 		return fmt.Errorf("start the machine: %w", err)
 	}
 	g.clock.on()
-	go func() {
-		defer g.clock.off()
-		_, _ = running.Wait(context.Background()) // ends with the machine, which ends with the lab
-	}()
+	go g.clock.whileOn(context.WithoutCancel(ctx), running)
 	g.running, g.outcome.Console = running, running.SerialLog()
 	return nil
 }
@@ -135,7 +132,9 @@ func (g *guest) sh(ctx context.Context, line string) error {
 		return fmt.Errorf("open the log: %w", err)
 	}
 	defer log.Close() //nolint:errcheck // a log line that is lost is no failure of the machine
-	fmt.Fprintf(log, "\n$ %s\n", line)
+	if _, err := fmt.Fprintf(log, "\n$ %s\n", line); err != nil {
+		return fmt.Errorf("write the log: %w", err)
+	}
 	if err := g.shell.Run(ctx, run.Command{Name: "sh", Args: []string{"-c", line}, Stdout: log, Stderr: log}); err != nil {
 		return fmt.Errorf("%s (all it said is in %s): %w", firstWords(line), log.Name(), err)
 	}

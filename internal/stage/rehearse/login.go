@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"nixos-staged-hive/internal/nix"
 	"nixos-staged-hive/internal/remote"
 	"nixos-staged-hive/internal/run"
 )
@@ -49,7 +50,7 @@ func (g *guest) login(ctx context.Context) (string, error) {
 	// The key is refused for as long as the machine has not made root's file of keys.
 	o := remote.WaitOptions{Attempt: connectTimeout, Denied: g.patience, Progress: g.progress, Task: "log in"}
 	if err := g.access.Wait(ctx, g.target(), o); err != nil {
-		return "", err //nolint:wrapcheck // says what it waited for
+		return "", err
 	}
 	g.shell = g.access.Runner(g.target())
 	return "", nil
@@ -65,11 +66,9 @@ func (g *guest) target() string {
 
 // copy brings a store path with all it needs to the machine.
 func (g *guest) copy(ctx context.Context, path string) error {
-	err := g.local.Run(ctx, run.Command{Name: "nix-copy-closure", Args: []string{"--to", g.target(), path}, Env: g.access.Environment()})
-	if err != nil {
-		return fmt.Errorf("copy %s to the machine: %w", path, err)
-	}
-	return nil
+	return nix.Client{Run: g.local}.Copy(ctx, nix.Copy{
+		Paths: []string{path}, To: g.target(), Environment: g.access.Environment(), Progress: g.progress, Host: g.host.Name,
+	})
 }
 
 // command is a line for the user's own shell that logs in to the machine as it is left.

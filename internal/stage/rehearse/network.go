@@ -63,9 +63,10 @@ func (p *networkPlan) add(h hive.Host) error {
 	}
 	// The medium's and the mini system's sshd listen on 22 whatever the definition says.
 	n := &p.all[at]
-	for _, f := range []vm.Forward{{Name: h.Name + setupForward, Address: guest.String(), Port: 22}, {Name: h.Name, Address: guest.String(), Port: port}} {
-		n.Forwards = append(n.Forwards, f)
-	}
+	n.Forwards = append(n.Forwards,
+		vm.Forward{Name: h.Name + setupForward, Address: guest.String(), Port: 22},
+		vm.Forward{Name: h.Name, Address: guest.String(), Port: port},
+	)
 	p.reach[h.Name] = address{name, h.Name}
 	return nil
 }

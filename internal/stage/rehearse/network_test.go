@@ -31,8 +31,10 @@ func TestHostsOfOneSubnetShareANetworkAndEachIsReachedInEveryStage(t *testing.T)
 	want := []vm.Network{{
 		Name: "192.168.1.0-24", Subnet: "192.168.1.0/24", Gateway: "192.168.1.1", DNS: "192.168.1.53", Online: true,
 		Forwards: []vm.Forward{
-			{Name: "a-setup", Address: "192.168.1.11", Port: 22}, {Name: "a", Address: "192.168.1.11", Port: 22},
-			{Name: "b-setup", Address: "192.168.1.12", Port: 22}, {Name: "b", Address: "192.168.1.12", Port: 2222},
+			{Name: "a-setup", Address: "192.168.1.11", Port: 22},
+			{Name: "a", Address: "192.168.1.11", Port: 22},
+			{Name: "b-setup", Address: "192.168.1.12", Port: 22},
+			{Name: "b", Address: "192.168.1.12", Port: 2222},
 		},
 	}}
 	if diff := cmp.Diff(want, all); diff != "" {

@@ -125,7 +125,7 @@ func Stop(ctx context.Context, dir string) (bool, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
-	return err == nil, err //nolint:wrapcheck // says what it does
+	return err == nil, err
 }
 
 // Run carries out a plan. Hosts that fail are in the report; the error is for what concerns all of them.
@@ -133,13 +133,13 @@ func (r Rehearsal) Run(ctx context.Context, plan Plan) (_ Report, err error) {
 	clock := newClock()
 	host, err := vm.Probe(ctx, r.Runner, vm.Wish{UEFI: plan.needsUEFI()})
 	if err != nil {
-		return Report{}, err //nolint:wrapcheck // says what is missing
+		return Report{}, err
 	}
 	lab, err := vm.Open(ctx, filepath.Join(r.Dir, "lab"), host, r.Runner)
 	if err != nil {
 		return Report{}, refineOpen(err)
 	}
-	defer func() { err = errors.Join(err, lab.Close()) }()
+	defer func() { err = errors.Join(err, lab.Close()) }() //nolint:contextcheck // machines end also when the context has
 	if host.WhyNotKVM != "" {
 		r.Progress.Send(progress.Event{
 			Task: "virtual machines", State: progress.Warned, Err: fmt.Errorf("without KVM, some ten times slower: %s", host.WhyNotKVM),
@@ -177,7 +177,7 @@ func (r Rehearsal) Run(ctx context.Context, plan Plan) (_ Report, err error) {
 		for i, g := range guests {
 			report.Hosts[i].Login = g.command(key)
 		}
-		return report, lab.Keep() //nolint:wrapcheck // says what it does
+		return report, lab.Keep()
 	}
 	return report, nil
 }
@@ -226,7 +226,7 @@ func (r Rehearsal) connect(ctx context.Context, plan Plan, lab *vm.Lab, guests [
 	for _, n := range plan.Networks {
 		segment, err := lab.StartNetwork(ctx, n)
 		if err != nil {
-			return nil, err //nolint:wrapcheck // says which
+			return nil, err
 		}
 		for _, g := range guests {
 			if g.reach.network == n.Name {

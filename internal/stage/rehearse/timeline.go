@@ -1,8 +1,11 @@
 package rehearse
 
 import (
+	"context"
 	"sync"
 	"time"
+
+	"nixos-staged-hive/internal/vm"
 )
 
 // clock measures a rehearsal: its own time, and the time during which at least one machine ran.
@@ -19,6 +22,12 @@ func newClock() *clock { return &clock{began: time.Now()} }
 
 // now is the time since the rehearsal began.
 func (c *clock) now() Seconds { return Seconds(time.Since(c.began).Seconds()) }
+
+// whileOn counts the time of a machine until it ends, with the lab at the latest.
+func (c *clock) whileOn(ctx context.Context, m *vm.Running) {
+	defer c.off()
+	_, _ = m.Wait(ctx)
+}
 
 // on and off bracket the life of a machine.
 func (c *clock) on() {
