@@ -42,13 +42,14 @@ package_of() {
 		sshd) echo openssh-server ;;
 		nft) echo nftables ;;
 		sgdisk) echo gdisk ;;
+		ssh) echo openssh-client ;;
 		gcc) echo gcc libc6-dev ;;
 		*) echo "$1" ;;
 		esac
 	else
 		case $1 in
 		nix-instantiate) echo nix ;;
-		sshd) echo openssh ;;
+		ssh | sshd) echo openssh ;;
 		nft) echo nftables ;;
 		*) echo "$1" ;;
 		esac
