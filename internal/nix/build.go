@@ -75,13 +75,11 @@ func (c Client) Build(ctx context.Context, b Build) ([]Built, error) {
 }
 
 func (c Client) build(ctx context.Context, b Build, log *buildLog) ([]Built, error) {
-	// Roots for the time of the build: without them a garbage collection between two programs takes what the first has made.
-	roots, err := os.MkdirTemp("", "nixos-staged-hive-roots-")
+	roots, release, err := holdRoots()
 	if err != nil {
-		return nil, fmt.Errorf("build: %w", err)
+		return nil, err
 	}
-	defer func() { _ = os.RemoveAll(roots) }()
-
+	defer release()
 	wanted, err := c.instantiate(ctx, b, filepath.Join(roots, "drv"))
 	if err != nil {
 		return nil, err

@@ -268,6 +268,40 @@ func TestABuildLeavesNoRootsOfItsOwn(t *testing.T) {
 	}
 }
 
+func TestWhatKilledBuildsLeftIsRemovedAndNotWhatOthersHold(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	held, release, err := holdRoots()
+	if err != nil {
+		t.Fatal(err)
+	}
+	killed := filepath.Join(os.TempDir(), rootsPrefix+"killed")
+	if err := os.Mkdir(killed, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	lock, err := lockRoots(killed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := lock.Close(); err != nil { // as the kernel does for a killed process
+		t.Fatal(err)
+	}
+	_, releaseOther, err := holdRoots()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(killed); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("what a killed build left: %v", err)
+	}
+	if _, err := os.Stat(held); err != nil {
+		t.Errorf("what another build holds: %v", err)
+	}
+	release()
+	releaseOther()
+	if left, err := os.ReadDir(os.TempDir()); err != nil || len(left) > 0 {
+		t.Errorf("left %v, %v", left, err)
+	}
+}
+
 func TestAMissingNixIsNoBuildError(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	_, err := Client{Run: run.Local{}}.Build(t.Context(), Build{File: "/x.nix"})

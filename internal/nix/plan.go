@@ -3,7 +3,6 @@ package nix
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -24,11 +23,11 @@ type Plan struct {
 // Plan evaluates b and tells what Build would build and fetch, without doing it. It does ask the binary caches, and it writes the
 // derivations to the store. Its errors are those of Build's evaluation.
 func (c Client) Plan(ctx context.Context, b Build) (Plan, error) {
-	roots, err := os.MkdirTemp("", "nixos-staged-hive-roots-")
+	roots, release, err := holdRoots()
 	if err != nil {
-		return Plan{}, fmt.Errorf("plan: %w", err)
+		return Plan{}, err
 	}
-	defer func() { _ = os.RemoveAll(roots) }()
+	defer release()
 	wanted, err := c.instantiate(ctx, b, filepath.Join(roots, "drv"))
 	if err != nil {
 		return Plan{}, err
