@@ -19,7 +19,7 @@ demo: ensure-programs build ## set up, build, and run the main job on every exam
 	@scripts/with-nix.sh scripts/demo.sh $(PROGRAM)
 
 lab: ensure-programs build ## two machines from blank disks to the deployed hive, in virtual machines (ARGS="--from mini": from there)
-	@scripts/ensure-programs.sh qemu-system-x86_64 qemu-img debootstrap patchelf gcc
+	@scripts/ensure-programs.sh qemu-system-x86_64 qemu-img ssh patchelf gcc
 	@scripts/with-nix.sh scripts/lab.sh $(PROGRAM) $(ARGS)
 
 test: ensure-programs ## set up, and run all tests
