@@ -25,6 +25,8 @@ func definitionName(_ scope, h Host) []Problem {
 	case strings.ContainsRune("-._", rune(h.Name[0])):
 		return one(Error, "", fmt.Sprintf("%q begins with %q: programs take it for a flag, a hidden file or a folder of ours",
 			h.Name, h.Name[:1]), way)
+	case strings.Trim(h.Name, "0123456789") == "":
+		return one(Error, "", fmt.Sprintf("%q is a number: nix-build takes it for a place in a list, and finds no such host", h.Name), way)
 	}
 	return nil
 }
@@ -38,6 +40,9 @@ func saneName(name string) string {
 		return '-'
 	}, name)
 	clean = strings.Trim(clean, "-")
+	if strings.Trim(clean, "0123456789") == "" && clean != "" {
+		return "host-" + clean[:min(len(clean), 58)]
+	}
 	if clean == "" || slices.Contains([]string{"meta", "network", "defaults"}, clean) {
 		return "host-" + strings.Trim(clean+"1", "-")
 	}

@@ -20,6 +20,7 @@ func nameCases() []ruleCase {
 		named("one of our folders", func(h []Host) { rename(&h[0], "_hive") }, []string{"error _hive"}, "folder of ours", "to hive"),
 		named("reserved by Colmena", func(h []Host) { rename(&h[0], "defaults") }, []string{"error defaults"}, "reserved", "to host-defaults1"),
 		named("reserved by the tree", func(h []Host) { rename(&h[0], "hive.json") }, []string{"error hive.json"}, "reserved", "to hive-json"),
+		named("a number", func(h []Host) { rename(&h[0], "1") }, []string{"error 1"}, "a place in a list", "to host-1"),
 		named("a bad name with a good host name is still bad", func(h []Host) { h[0].Name = "a*" }, []string{"error a*"}, "`--on`", "to a"),
 		named("letters digits and hyphens pass", func(h []Host) { rename(&h[0], "7of9-Seven") }, nil, "", ""),
 		{
