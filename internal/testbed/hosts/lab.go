@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -73,6 +74,9 @@ func Up(t testing.TB, net Net) *Lab {
 	if net.Controller == "" {
 		net.Controller = net.Hosts[0].Suite
 	}
+	if slices.ContainsFunc(net.Hosts, func(h Spec) bool { return h.Systemd }) {
+		requireCgroups(t)
+	}
 	Prepare(t, net.suites()...)
 	lab, err := newLab()
 	if err != nil {
@@ -126,18 +130,8 @@ func (n Net) suites() []Suite {
 	for _, h := range n.Hosts {
 		all = append(all, h.Suite)
 	}
-	return unique(all)
-}
-
-func unique(all []Suite) []Suite {
-	var out []Suite
-	seen := map[Suite]bool{}
-	for _, s := range all {
-		if !seen[s] {
-			out, seen[s] = append(out, s), true
-		}
-	}
-	return out
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 func (n Net) check() error {

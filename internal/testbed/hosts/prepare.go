@@ -89,6 +89,23 @@ func requireNamespaces(t testing.TB) {
 	}
 }
 
+// requireCgroups tells a machine on which nobody can be given a control group from a broken test bed.
+func requireCgroups(t testing.TB) {
+	t.Helper()
+	need.Root(t)
+	mount, err := cgroupMount()
+	dir := ""
+	if err == nil {
+		dir, err = os.MkdirTemp(mount, "nixos-staged-hive-try-")
+	}
+	if err == nil {
+		err = os.Remove(dir)
+	}
+	if err != nil {
+		missing(t, "", fmt.Sprintf("no host can have systemd here: %v", err))
+	}
+}
+
 func tail(text string, lines int) string {
 	all := strings.Split(strings.TrimSpace(text), "\n")
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
