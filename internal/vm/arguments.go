@@ -16,7 +16,8 @@ import (
 // the order they are booted in. Left to the caller are how it runs (-accel, -cpu, -smp, -m, -kernel), its screen (-vga std) and what it is
 // connected to besides disks and cables (-serial, -qmp, -display).
 //
-// BIOS boots the medium if one is in, then the disks in the order of m; SeaBIOS tries no disk but the first. UEFI firmware boots the medium
+// BIOS boots the medium if one is in, then the disks in the order of m; SeaBIOS tries no disk but the first,
+// and a memory card, which QEMU cannot give an order, only where nothing has one. UEFI firmware boots the medium
 // if one is in, then what its variables say, then what it finds.
 func deviceArguments(m Machine, files machineFiles, host Host) ([]string, error) {
 	h := hardware{machine: m, files: files}

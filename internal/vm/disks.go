@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"math/bits"
 	"path"
 	"regexp"
 	"slices"
@@ -14,7 +13,7 @@ import (
 
 // Layout is the disks of a machine in which a definition finds its disks under the names it uses.
 type Layout struct {
-	Disks []Disk // one for each device, in their order; only SizeBytes is left to be set, see [Disk.FitSize]
+	Disks []Disk // one for each device, in their order; only SizeBytes is left to be set
 	// Fillers are small disks that nothing names: the sda without which there would be no sdb. The machine needs them too.
 	Fillers []Disk
 	// Differences from the real disks, each a sentence for the user.
@@ -25,6 +24,9 @@ type Layout struct {
 	// KernelParameters are for the systems that run while a medium is in: a slow machine may otherwise find the stick before the disk that
 	// shall be sda.
 	KernelParameters []string
+	// FirstModules are kernel modules that every system of the machine has to load before it looks for devices: only if the driver is there
+	// already do disks get their letters in the order in which they are found.
+	FirstModules []string
 }
 
 // DisksFor gives the disks of a machine by the paths under which its definition names them: /dev/sda, /dev/disk/by-id/ata-MODEL_SERIAL,
@@ -79,14 +81,13 @@ func layout(all []likeness) Layout {
 		out.Disks = append(out.Disks, l.disk)
 	}
 	out.Fillers = fillers(out.Disks)
-	nameCards(out.Disks)
 	var rules strings.Builder
-	for i, l := range all {
+	for _, l := range all {
 		if l.link == "" {
 			continue
 		}
 		out.Differences = append(out.Differences, fmt.Sprintf("%s: %s; a udev rule adds the link", l.device, l.why))
-		rules.WriteString(linkRule(out.Disks[i], l))
+		rules.WriteString(linkRule(l))
 	}
 	out.Differences = append(out.Differences, letters(out.Disks)...)
 	if n := len(out.Fillers); n > 0 {
@@ -94,6 +95,7 @@ func layout(all []likeness) Layout {
 	}
 	if slices.ContainsFunc(out.Disks, func(d Disk) bool { return strings.HasPrefix(d.Device, "sd") }) {
 		out.KernelParameters = []string{"usb-storage.delay_use=10"} // seconds; 1 is usual
+		out.FirstModules = []string{"sd_mod"}
 	}
 	if rules.Len() > 0 {
 		out.UdevRules = "# Names of disks that virtual hardware cannot bring about.\n" + rules.String()
@@ -135,7 +137,7 @@ func fillers(disks []Disk) []Disk {
 		}
 	}
 	var all []Disk
-	for _, b := range []Bus{Virtio, SATA, NVMe, MMC} {
+	for _, b := range []Bus{Virtio, SATA, NVMe} {
 		for i := count[b]; i < last[b]; i++ {
 			all = append(all, Disk{Name: fmt.Sprintf("filler-%s%d", b, i), SizeBytes: fillerSize, Bus: b})
 		}
@@ -143,31 +145,8 @@ func fillers(disks []Disk) []Disk {
 	return all
 }
 
-// nameCards gives memory cards their places in a row: all have the same serial number, so that rules know them by that alone.
-func nameCards(disks []Disk) {
-	taken := map[string]bool{}
-	for _, d := range disks {
-		taken[d.Device] = true
-	}
-	next := 0
-	for i := range disks {
-		if disks[i].Bus != MMC || disks[i].Device != "" {
-			continue
-		}
-		for taken[fmt.Sprintf("mmcblk%d", next)] {
-			next++
-		}
-		disks[i].Device = fmt.Sprintf("mmcblk%d", next)
-		next++
-	}
-}
-
 // linkRule adds a link to a disk and its partitions.
-func linkRule(d Disk, l likeness) string {
-	whole, part := l.match, l.match
-	if d.Bus == MMC {
-		whole, part = fmt.Sprintf("KERNEL==%q", d.Device), fmt.Sprintf("KERNEL==%q", d.Device+"p*")
-	}
+func linkRule(l likeness) string {
 	suffix := "-part%n"
 	if !strings.HasPrefix(l.link, "disk/") { // as the kernel names partitions
 		suffix = "%n"
@@ -176,15 +155,7 @@ func linkRule(d Disk, l likeness) string {
 		}
 	}
 	const rule = "ACTION!=\"remove\", SUBSYSTEM==\"block\", ENV{DEVTYPE}==%q, %s, SYMLINK+=%q\n"
-	return fmt.Sprintf(rule, "disk", whole, l.link) + fmt.Sprintf(rule, "partition", part, l.link+suffix)
-}
-
-// FitSize gives the smallest size in bytes from wanted on that a disk on this bus can have.
-func (d Disk) FitSize(wanted int64) int64 {
-	if d.Bus != MMC || wanted <= 1 {
-		return wanted
-	}
-	return 1 << bits.Len64(uint64(wanted-1)) // cards say their size as a power of two
+	return fmt.Sprintf(rule, "disk", l.match, l.link) + fmt.Sprintf(rule, "partition", l.match, l.link+suffix)
 }
 
 // likenessOf reads the path under which a definition names a disk.
@@ -264,9 +235,14 @@ func byKernel(name string) (likeness, bool) {
 		return likeness{disk: Disk{Bus: NVMe}, why: "it is a further namespace of a disk"}.linked(m[1] + m[2]), true
 	}
 	if m := regexp.MustCompile(`^(mmcblk[0-9])(?:p[0-9]+)?$`).FindStringSubmatch(name); m != nil {
-		return likeness{disk: Disk{Bus: MMC, Device: m[1]}}, true
+		return mmc().linked(m[1]), true
 	}
 	return likeness{}, false
+}
+
+// mmc is a disk on SATA instead of a memory card: OVMF does not find cards (2022.11), SeaBIOS prefers a stick, and all have one identity.
+func mmc() likeness {
+	return likeness{disk: Disk{Bus: SATA}, why: "virtual machines do not boot from memory cards, so that it is a disk on SATA"}
 }
 
 // rank is the place in a row that a kernel name says: 1 for sdb and nvme1n1.
@@ -359,7 +335,7 @@ func byPath(at string) likeness {
 	for _, kind := range []struct {
 		word string
 		bus  Bus
-	}{{"-nvme-", NVMe}, {"-usb", USB}, {"mmc", MMC}, {"virtio", Virtio}, {"-sas-", SCSI}, {"-scsi-", SCSI}, {"-fc-", SCSI}} {
+	}{{"-nvme-", NVMe}, {"-usb", USB}, {"virtio", Virtio}, {"-sas-", SCSI}, {"-scsi-", SCSI}, {"-fc-", SCSI}} {
 		if strings.Contains(at, kind.word) {
 			l.disk.Bus = kind.bus
 			break

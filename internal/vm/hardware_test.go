@@ -33,7 +33,7 @@ func TestGuestSeesWhatADefinitionNames(t *testing.T) {
 		{
 			name: "every bus", firmware: BIOS,
 			devices: []string{
-				"/dev/vdb", "/dev/nvme1n1", "/dev/mmcblk0",
+				"/dev/vdb", "/dev/nvme1n1",
 				"/dev/disk/by-id/ata-Samsung_SSD_860_EVO_500GB_S3Z1NB0K123456X",
 				"/dev/disk/by-id/wwn-0x5002538e40abcdef",
 				"/dev/disk/by-id/nvme-eui.0025385b11b0a0b1",
@@ -61,7 +61,7 @@ func TestGuestSeesWhatADefinitionNames(t *testing.T) {
 		},
 		{
 			name: "names of the kernel", firmware: BIOS, medium: true,
-			devices: []string{"/dev/sdc", "/dev/sda", "/dev/vdb", "/dev/nvme1n1", "/dev/mmcblk1"},
+			devices: []string{"/dev/sdc", "/dev/sda", "/dev/vdb", "/dev/nvme1n1", "/dev/mmcblk0"},
 			cards:   []Card{{Name: "b", Interface: "eth1"}, {Name: "a", Interface: "eth0"}, {Name: "c", MAC: "52:54:00:12:34:56"}},
 			renamed: map[string]string{"52:54:00:12:34:56": "wlp3s0"},
 			files: map[string]string{
@@ -112,12 +112,13 @@ func (s seen) check(t *testing.T, image guest.Image) {
 		makeDisk(t, m.Medium, "raw", 7<<20)
 	}
 	for i, d := range layout.Disks {
-		d.SizeBytes = d.FitSize(int64(i+33) << 20)
+		d.SizeBytes = int64(i+33) << 20
 		m.Disks = append(m.Disks, d)
 	}
 	m.Disks = append(m.Disks, layout.Fillers...)
 	files := map[string]string{"/etc/udev/rules.d/99-local.rules": layout.UdevRules + s.rules()}
 	maps.Copy(files, s.files)
+	files["/etc/modules"] = strings.Join(layout.FirstModules, "\n")
 	image.Parameters = layout.KernelParameters
 	out := image.Run(t, append([]string{"-vga", "std"}, arguments(t, m)...), s.script(), files)
 	for _, want := range s.promises(m) {
@@ -218,5 +219,27 @@ func qemuImage(t *testing.T, words ...string) {
 	t.Helper()
 	if out, err := exec.Command(need.Program(t, "qemu-img"), words...).CombinedOutput(); err != nil {
 		t.Fatalf("qemu-img %q: %v: %s", words, err, out)
+	}
+}
+
+// TestBIOSBootsFromEveryBus has a program of one sector on the disk, and a medium beside it that is not to be booted.
+func TestBIOSBootsFromEveryBus(t *testing.T) {
+	l := openLab(t, testHost(t, Wish{}))
+	for _, b := range []Bus{Virtio, SATA, SCSI, NVMe, USB, MMC} {
+		t.Run(string(b), func(t *testing.T) {
+			m := board(t, Disk{Name: "d", Bus: b, SizeBytes: 1 << 20})
+			m.Name = "boots-" + string(b)
+			if err := os.MkdirAll(l.machineDir(m.Name), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			qemuImage(t, "convert", "-f", "raw", "-O", "qcow2", m.Medium, l.diskImage(m.Name, "d"))
+			makeDisk(t, m.Medium, "raw", 1<<20)
+			if b == MMC { // SeaBIOS prefers a stick
+				m.Medium = ""
+			}
+			r := startBoard(t, l, m, StartOptions{DiskFirst: true})
+			r.Cut()
+			ends(t, r, PowerCut)
+		})
 	}
 }

@@ -8,7 +8,7 @@ import (
 // byID is a disk that says of itself what udev makes such a link of. False is a link of something else than a disk.
 func byID(id string) (likeness, bool) {
 	for prefix, read := range map[string]func(string) likeness{
-		"ata-": ataID, "nvme-": nvmeID, "scsi-": scsiID, "wwn-": wwnID, "virtio-": virtioID, "usb-": usbID, "mmc-": mmcID,
+		"ata-": ataID, "nvme-": nvmeID, "scsi-": scsiID, "wwn-": wwnID, "virtio-": virtioID, "usb-": usbID, "mmc-": func(string) likeness { return mmc() },
 	} {
 		if rest, ok := strings.CutPrefix(id, prefix); ok && rest != "" {
 			return read(rest), true
@@ -93,11 +93,6 @@ func usbID(id string) likeness {
 		}
 	}
 	return likeness{disk: d, why: "no vendor, product and serial number of a USB disk give this name"}
-}
-
-// mmcID: QEMU's cards all have the same name and serial number.
-func mmcID(string) likeness {
-	return likeness{disk: Disk{Bus: MMC}, why: "all virtual memory cards have one identity"}
 }
 
 // inquiry splits VENDOR_PRODUCT_SERIAL into a vendor of at most 8 characters, a product of at most 16 (SCSI, INQUIRY) and the rest. Any

@@ -60,7 +60,7 @@ const (
 	SCSI   Bus = "scsi"   // sda, virtio_scsi
 	NVMe   Bus = "nvme"   // nvme0n1, nvme
 	USB    Bus = "usb"    // sda, xhci_pci and usb_storage
-	MMC    Bus = "mmc"    // mmcblk0, sdhci_pci
+	MMC    Bus = "mmc"    // mmcblk0, sdhci_pci; sizes are powers of two, and OVMF does not boot it
 )
 
 // Card is one network card of a machine.

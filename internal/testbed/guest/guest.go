@@ -44,7 +44,8 @@ const (
 const patience = 5 * time.Minute
 
 // Boot gives the files and the kernel's command line for a start that runs script with sh as root. Devices are settled by then. Files
-// are laid out before udev starts, by their absolute path, instead of the image's. The serial console is the machine's first; [Output] reads it.
+// are laid out before udev starts, by their absolute path, instead of the image's; modules named in
+// /etc/modules are loaded then. The serial console is the machine's first; [Output] reads it.
 func (i Image) Boot(t testing.TB, script string, files map[string]string) Boot {
 	t.Helper()
 	initrd := filepath.Join(t.TempDir(), "initrd")
