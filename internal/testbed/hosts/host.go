@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -140,10 +141,14 @@ func (h *Host) WriteFile(t testing.TB, path, text string, mode os.FileMode) {
 	}
 }
 
+// writeFile holds off forks meanwhile: a child that is between fork and exec holds all our files, and the kernel runs no script or
+// program that somebody has open for writing ("text file busy").
 func writeFile(path, text string, mode os.FileMode) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	if err := os.WriteFile(path, []byte(text), mode); err != nil {
 		return err
 	}
