@@ -78,7 +78,8 @@ func TestProbeTellsAllThatIsMissingAtOnce(t *testing.T) {
 	}{
 		{"nothing is there", scripted{}, []string{"program qemu-system-x86_64", "program qemu-img"}},
 		{
-			"too old", scripted{emulatorProgram: says("QEMU emulator version 6.2.0 (Debian)\n"), imageProgram: says("")},
+			"too old",
+			scripted{emulatorProgram: says("QEMU emulator version 6.2.0 (Debian)\n"), imageProgram: says("")},
 			[]string{"QEMU 7.2 or newer (qemu-system-x86_64 is 6.2.0)"},
 		},
 		{"of no version", scripted{emulatorProgram: says("hello\n")}, []string{"is of unknown version", "program qemu-img"}},

@@ -7,12 +7,13 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"syscall"
 )
 
 // monitor is a connection to one QEMU over QMP, its machine protocol: commands one way; answers, each with the number of its command,
 // and events the other.
 type monitor struct {
-	conn   net.Conn
+	conn   *net.UnixConn
 	events func(event)   // called for each event in order, from one goroutine
 	gone   chan struct{} // closed when the connection has ended and all events were told
 
@@ -54,9 +55,13 @@ var errMonitorGone = errors.New("the connection to QEMU has ended")
 // dialMonitor connects to QEMU's socket. It is there as soon as QEMU has gone into the background.
 func dialMonitor(ctx context.Context, socket string, events func(event)) (*monitor, error) {
 	var d net.Dialer
-	conn, err := d.DialContext(ctx, "unix", socket)
+	dialled, err := d.DialContext(ctx, "unix", socket)
 	if err != nil {
 		return nil, fmt.Errorf("connect to QEMU: %w", err)
+	}
+	conn, ok := dialled.(*net.UnixConn)
+	if !ok {
+		return nil, fmt.Errorf("connect to QEMU: %T is no unix socket", dialled)
 	}
 	m := &monitor{conn: conn, events: events, gone: make(chan struct{}), pending: map[int]chan answer{}}
 	go m.read()
@@ -110,7 +115,17 @@ func (m *monitor) deliver(id int, a answer) {
 // call sends a command and decodes what it returns, unless result is nil. A refusal is a *MonitorError; a connection that ends on the
 // way is errMonitorGone.
 func (m *monitor) call(ctx context.Context, command string, arguments, result any) error {
-	id, waiting, err := m.send(command, arguments)
+	return m.callWith(ctx, command, arguments, nil, result)
+}
+
+// give hands an open file to QEMU, which calls it name.
+func (m *monitor) give(ctx context.Context, name string, fd int) error {
+	return m.callWith(ctx, "getfd", args{"fdname": name}, syscall.UnixRights(fd), nil)
+}
+
+// callWith is call with rights, which travel beside the command.
+func (m *monitor) callWith(ctx context.Context, command string, arguments any, rights []byte, result any) error {
+	id, waiting, err := m.send(command, arguments, rights)
 	if err != nil {
 		return fmt.Errorf("qemu %s: %w", command, err)
 	}
@@ -132,7 +147,7 @@ func (m *monitor) call(ctx context.Context, command string, arguments, result an
 	}
 }
 
-func (m *monitor) send(command string, arguments any) (int, <-chan answer, error) {
+func (m *monitor) send(command string, arguments any, rights []byte) (int, <-chan answer, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.last++
@@ -146,7 +161,7 @@ func (m *monitor) send(command string, arguments any) (int, <-chan answer, error
 	}
 	waiting := make(chan answer, 1)
 	m.pending[m.last] = waiting
-	if _, err := m.conn.Write(append(text, '\n')); err != nil {
+	if _, _, err := m.conn.WriteMsgUnix(append(text, '\n'), rights, nil); err != nil {
 		delete(m.pending, m.last)
 		return 0, nil, errMonitorGone
 	}

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -27,12 +28,9 @@ type Segment struct {
 	last int // number of the last socket in the hub
 }
 
-// leases is how many addresses QEMU's DHCP server gives (libslirp, NB_BOOTP_CLIENTS).
-const leases = 16
-
 // StartNetwork brings a network up. Its machines may start and end as they like while it is up; it ends with the lab.
 //
-// Of the gateway machines see what libslirp shows: DHCP (16 addresses from FirstLease on) and ping. Without Online DHCP names neither
+// Of the gateway machines see what libslirp shows: DHCP (16 addresses from FirstLease on, NB_BOOTP_CLIENTS) and ping. Without Online DHCP names neither
 // gateway nor name server, names are not answered, and every other connection to the gateway is refused. With Online the gateway's
 // address also reaches what listens on this computer's loopback address. There is no IPv6 from the gateway; the machines may use it among
 // themselves.
@@ -63,13 +61,17 @@ func (l *Lab) startNetwork(ctx context.Context, n Network) (*Segment, error) {
 		l.releaseSegment(n.Name)
 		return nil, err
 	}
+	err = s.linkGateway(ctx)
 	for _, f := range n.Forwards {
-		if err := s.forward(ctx, f, freePort); err != nil {
-			_ = stopAll(ctx, []emulator{s.emulator}, stopGrace)
-			l.releaseSegment(n.Name)
-			s.monitor.close()
-			return nil, err
+		if err == nil {
+			err = s.forward(ctx, f, freePort)
 		}
+	}
+	if err != nil {
+		_ = stopAll(context.WithoutCancel(ctx), []emulator{s.emulator}, stopGrace)
+		l.releaseSegment(n.Name)
+		s.monitor.close()
+		return nil, err
 	}
 	return s, nil
 }
@@ -213,8 +215,62 @@ func (s *Segment) arguments() []string {
 		"-name", "network-" + n.Name, "-machine", "none",
 		"-netdev", fmt.Sprintf("user,id=gateway,ipv6=off,restrict=%s,net=%s,host=%s,dns=%s,dhcpstart=%s",
 			restrict, n.Subnet, n.Gateway, n.DNS, n.FirstLease),
-		"-netdev", "hubport,id=hub-gateway,hubid=0,netdev=gateway",
+		"-netdev", fmt.Sprintf("hubport,id=hub-gateway,hubid=%d,netdev=gateway", gatewayHub),
 	}
+}
+
+// The hub of the machines, and the one of the gateway.
+const (
+	machineHub = 0
+	gatewayHub = 1
+)
+
+// linkGateway connects the two hubs through a pair of sockets of which the gateway's end takes only frames for it. A hub gives every frame
+// to everybody, and libslirp does not look whom a frame is for: it would answer connections between two machines itself, with a refusal.
+// The kernel drops those frames, so that it also works when nobody owns the lab any more.
+func (s *Segment) linkGateway(ctx context.Context) error {
+	ends, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_DGRAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("make the link to the gateway: %w", err)
+	}
+	defer syscall.Close(ends[0]) //nolint:errcheck // QEMU has its own by then
+	defer syscall.Close(ends[1]) //nolint:errcheck // the same
+	if err := filterFrames(ends[gatewayHub]); err != nil {
+		return err
+	}
+	for hub, end := range ends {
+		link, port := "link-"+strconv.Itoa(hub), "hub-link-"+strconv.Itoa(hub)
+		if err := s.monitor.give(ctx, link, end); err != nil {
+			return err
+		}
+		err := s.monitor.call(ctx, "netdev_add", args{"type": "dgram", "id": link, "local": args{"type": "fd", "str": link}}, nil)
+		if err != nil {
+			return err
+		}
+		err = s.monitor.call(ctx, "netdev_add", args{"type": "hubport", "id": port, "hubid": hub, "netdev": link}, nil)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// filterFrames makes a socket take only frames to everybody or several, and to libslirp's own addresses, which begin with 52:55 (and end
+// with the IPv4 address: src/slirp.h, special_ethaddr).
+func filterFrames(fd int) error {
+	const everything, nothing = 1 << 18, 0
+	program := []syscall.SockFilter{
+		{Code: syscall.BPF_LD | syscall.BPF_B | syscall.BPF_ABS, K: 0},
+		{Code: syscall.BPF_JMP | syscall.BPF_JSET | syscall.BPF_K, K: 0x01, Jt: 2, Jf: 0}, // to a group
+		{Code: syscall.BPF_LD | syscall.BPF_H | syscall.BPF_ABS, K: 0},
+		{Code: syscall.BPF_JMP | syscall.BPF_JEQ | syscall.BPF_K, K: 0x5255, Jt: 0, Jf: 1},
+		{Code: syscall.BPF_RET | syscall.BPF_K, K: everything},
+		{Code: syscall.BPF_RET | syscall.BPF_K, K: nothing},
+	}
+	if err := syscall.AttachLsf(fd, program); err != nil { //nolint:staticcheck // x/net/bpf for one call is no gain
+		return fmt.Errorf("filter what the gateway gets: %w", err)
+	}
+	return nil
 }
 
 // forward takes a port of this computer that free says is free. It may be gone until QEMU asks for it, so others are tried.
@@ -270,7 +326,7 @@ func (s *Segment) plug(ctx context.Context) (socket string, unplug func(context.
 	unplugWire := func(ctx context.Context) error { return s.monitor.call(ctx, "netdev_del", args{"id": wire}, nil) }
 	err = awaitListener(ctx, socket)
 	if err == nil {
-		err = s.monitor.call(ctx, "netdev_add", args{"type": "hubport", "id": port, "hubid": 0, "netdev": wire}, nil)
+		err = s.monitor.call(ctx, "netdev_add", args{"type": "hubport", "id": port, "hubid": machineHub, "netdev": wire}, nil)
 	}
 	if err != nil {
 		return "", nil, errors.Join(err, unplugWire(ctx))

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -126,6 +127,51 @@ func TestComputersOfANetworkReachEachOther(t *testing.T) {
 	}
 }
 
+// A hub gives every frame to everybody. What is meant for a machine must not be answered by the gateway as well.
+func TestGatewayKeepsOutOfOthersConnections(t *testing.T) {
+	l := openLab(t, testHost(t, Wish{}))
+	for _, online := range []bool{false, true} {
+		s := startNetwork(t, l, Network{Name: fmt.Sprint("n", online), Subnet: "10.7.0.0/24", Online: online})
+		a, _ := connect(t, s, 1)
+		b, _ := connect(t, s, 2)
+		syn := func(to string, address byte) {
+			a.send(t, to, ipv4Frames, tcpSyn([4]byte{10, 7, 0, 11}, [4]byte{10, 7, 0, address}))
+		}
+		// The gateway learns where the sender is, as it does from any machine.
+		a.send(t, broadcastMAC, arpFrames, arp(1, a.mac, []byte{10, 7, 0, 11}, [6]byte{}, []byte{10, 7, 0, 11}))
+		syn(string(b.mac[:]), 12)
+		b.receive(t, ipv4Frames, func(p []byte) bool { return p[19] == 12 })
+		// Nobody listens on that port of the gateway, which says so. It takes one after the other: it has not answered the first.
+		syn("\x52\x55\x0a\x07\x00\x01", 1)
+		answer, _ := a.receive(t, ipv4Frames, func(p []byte) bool { return p[9] == 6 })
+		if answer[15] != 1 {
+			t.Errorf("online %v: the gateway answers for %v", online, answer[12:16])
+		}
+	}
+}
+
+// tcpSyn asks for a connection to port 9, which nobody uses.
+func tcpSyn(from, to [4]byte) []byte {
+	tcp := []byte{0x9c, 0x40, 0, 9, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 2, 0xff, 0xff, 0, 0, 0, 0}
+	pseudo := append(append(append([]byte{}, from[:]...), to[:]...), 0, 6, 0, byte(len(tcp)))
+	binary.BigEndian.PutUint16(tcp[16:], checksum(append(pseudo, tcp...)))
+	ip := append([]byte{0x45, 0, 0, byte(20 + len(tcp)), 0, 0, 0, 0, 64, 6, 0, 0}, append(from[:], to[:]...)...)
+	binary.BigEndian.PutUint16(ip[10:], checksum(ip))
+	return append(ip, tcp...)
+}
+
+// checksum is that of IP (RFC 1071), of an even number of bytes.
+func checksum(b []byte) uint16 {
+	var sum uint32
+	for i := 0; i < len(b); i += 2 {
+		sum += uint32(binary.BigEndian.Uint16(b[i:]))
+	}
+	for sum > 0xffff {
+		sum = sum&0xffff + sum>>16
+	}
+	return ^uint16(sum)
+}
+
 func TestGatewayGivesAddresses(t *testing.T) {
 	l := openLab(t, testHost(t, Wish{}))
 	for _, online := range []bool{false, true} {
@@ -165,12 +211,7 @@ func discover(mac [6]byte) []byte {
 	udp = append(append(udp, 0, 0), dhcp...)
 	ip := []byte{0x45, 0, 0, 0, 0, 0, 0, 0, 64, 17, 0, 0, 0, 0, 0, 0, 255, 255, 255, 255}
 	binary.BigEndian.PutUint16(ip[2:], uint16(len(ip)+len(udp)))
-	var sum uint32
-	for i := 0; i < len(ip); i += 2 {
-		sum += uint32(binary.BigEndian.Uint16(ip[i:]))
-	}
-	sum = sum&0xffff + sum>>16
-	binary.BigEndian.PutUint16(ip[10:], ^uint16(sum+sum>>16))
+	binary.BigEndian.PutUint16(ip[10:], checksum(ip))
 	return append(ip, udp...)
 }
 

@@ -100,7 +100,7 @@ func (l *Lab) switchOn(ctx context.Context, r *Running, o StartOptions) error {
 	if err != nil {
 		return err
 	}
-	go r.watch()
+	go r.watch() //nolint:contextcheck // it goes on as long as the machine runs, whatever ends the start's context
 	if live {
 		err = r.load(ctx, o.From)
 	}
