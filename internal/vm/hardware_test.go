@@ -118,7 +118,7 @@ func (s seen) check(t *testing.T, image guest.Image) {
 	m.Disks = append(m.Disks, layout.Fillers...)
 	files := map[string]string{"/etc/udev/rules.d/99-local.rules": layout.UdevRules + s.rules()}
 	maps.Copy(files, s.files)
-	files["/etc/modules"] = strings.Join(layout.FirstModules, "\n")
+	files["/etc/modules"] = strings.Join(append(layout.FirstModules, ""), "\n")
 	image.Parameters = layout.KernelParameters
 	out := image.Run(t, append([]string{"-vga", "std"}, arguments(t, m)...), s.script(), files)
 	for _, want := range s.promises(m) {

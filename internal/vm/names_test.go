@@ -60,7 +60,8 @@ func TestDisksForReadsEveryKindOfPath(t *testing.T) {
 		{"/dev/mmcblk0p1", Disk{Name: "disk0", Bus: SATA, Serial: made("mmcblk0"), WWN: "5" + made("mmcblk0")[:15]}, "mmcblk0"},
 		{
 			"/dev/disk/by-id/ata-WDC_WD40EFRX-68N32N0_WD-WCC7K0000000-part1",
-			Disk{Name: "disk0", Bus: SATA, Model: "WDC WD40EFRX-68N32N0", Serial: "WD-WCC7K0000000"}, "",
+			Disk{Name: "disk0", Bus: SATA, Model: "WDC WD40EFRX-68N32N0", Serial: "WD-WCC7K0000000"},
+			"",
 		},
 		{"/dev/disk/by-id/ata-A__B_C", Disk{Name: "disk0", Bus: SATA, Model: "A__B", Serial: "C"}, ""},
 		{"/dev/disk/by-id/wwn-0x5002538e40abcdef", Disk{Name: "disk0", Bus: SATA, WWN: "5002538e40abcdef"}, ""},

@@ -244,13 +244,13 @@ func (b *mainboard) chain(c chain) {
 		at = b.vacant(len(at))
 	}
 	for i, x := range c.buses {
-		b.bridge(c, x, c.first+i+1, fmt.Sprintf("bus=%s,addr=%x.%x", c.root, at[i/8], i%8))
+		b.bridge(x, c.first+i+1, fmt.Sprintf("bus=%s,addr=%x.%x", c.root, at[i/8], i%8))
 	}
 }
 
 // bridge puts in the bridge to a bus. Only buses that are hotplug slots get a slot: udev names a card after its slot wherever it has one.
 // A small window for input and output each would use up the 64 KiB there are.
-func (b *mainboard) bridge(c chain, x *bus, number int, at string) {
+func (b *mainboard) bridge(x *bus, number int, at string) {
 	x.id = "bus" + strconv.Itoa(number)
 	switch {
 	case x.conventional:

@@ -8,7 +8,8 @@ mount -t devtmpfs devtmpfs /dev
 mkdir -p /dev/pts /dev/shm
 mount -t tmpfs tmpfs /run
 mount -t tmpfs tmpfs /tmp
-for module in $(cat /etc/modules 2>/dev/null); do modprobe "$module"; done
+touch /etc/modules
+while read -r module; do modprobe "$module"; done < /etc/modules
 /lib/systemd/systemd-udevd --daemon
 udevadm trigger --type=subsystems --action=add
 udevadm trigger --type=devices --action=add
