@@ -220,7 +220,7 @@ func (l *Lab) monitors() []*monitor {
 		all = append(all, r.monitor)
 	}
 	for _, s := range l.segments {
-		all = append(all, s.monitor)
+		all = append(all, s.monitor) // no start is under way, so all are up
 	}
 	return all
 }

@@ -122,12 +122,13 @@ func TestMonitorThatEndsLetsNobodyWait(t *testing.T) {
 }
 
 func TestMonitorForPeopleIsSilentWhenAllIsWell(t *testing.T) {
-	said := `""`
-	m, _ := fakeQEMU(t, func(string) []string { return []string{`{"return": ` + said + `, "id": %d}`} })
+	said := make(chan string, 1)
+	m, _ := fakeQEMU(t, func(string) []string { return []string{`{"return": ` + <-said + `, "id": %d}`} })
+	said <- `""`
 	if err := m.human(soon(t), "hostfwd_add x"); err != nil {
 		t.Error(err)
 	}
-	said = `"invalid\r\nrule\r\n"`
+	said <- `"invalid\r\nrule\r\n"`
 	if err := m.human(soon(t), "hostfwd_add x"); err == nil || err.Error() != "qemu hostfwd_add x: invalid rule" {
 		t.Errorf("got %v", err)
 	}

@@ -53,7 +53,7 @@ func (l *Lab) startNetwork(ctx context.Context, n Network) (*Segment, error) {
 		return nil, err
 	}
 	s := &Segment{lab: l, network: n, ports: map[string]int{}}
-	if err := l.reserve(n.Name, s); err != nil {
+	if err := l.reserveSegment(n.Name); err != nil {
 		return nil, err
 	}
 	s.emulator, s.monitor, err = l.launch(ctx, "network-"+n.Name+".pid", s.arguments(), func(event) {})
@@ -73,16 +73,20 @@ func (l *Lab) startNetwork(ctx context.Context, n Network) (*Segment, error) {
 		s.monitor.close()
 		return nil, err
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.segments[n.Name] = s
 	return s, nil
 }
 
-func (l *Lab) reserve(name string, s *Segment) error {
+// reserveSegment keeps a name for a network that is coming up: no machine can be plugged in yet.
+func (l *Lab) reserveSegment(name string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.segments[name] != nil {
+	if _, taken := l.segments[name]; taken {
 		return errors.New("it is up already")
 	}
-	l.segments[name] = s
+	l.segments[name] = nil
 	return nil
 }
 

@@ -224,7 +224,7 @@ func (r *Running) plugAll(ctx context.Context, plugs map[string]string) error {
 		r.lab.mu.Lock()
 		s := r.lab.segments[c.Network]
 		r.lab.mu.Unlock()
-		if s == nil || s.monitor == nil {
+		if s == nil {
 			return fmt.Errorf("card %s: network %s is not up", c.Name, c.Network)
 		}
 		socket, unplug, err := s.plug(ctx)
