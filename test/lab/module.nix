@@ -24,6 +24,9 @@ in
     '';
   };
 
+  # Its perl looks for locales.
+  system.activationScripts.users.deps = [ "labFileSystem" ];
+
   # The stub that explains why a foreign program does not start: for 32 bits it needs a compiler for them.
   environment.ldso32 = null;
   # nsncd is not in Debian; the C library's own daemon speaks the same protocol.

@@ -443,6 +443,7 @@ in
     "bios-boot.png"
     "efi-background.png"
     "hicolor-icon-theme"
+    "nix-wallpaper-simple-dark-gray_bootloader.png"
     "nixos-grub2-theme"
     "sound-theme-freedesktop"
     "terminus-font"

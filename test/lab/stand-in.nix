@@ -11,7 +11,10 @@ let
   hollow = listed table.hollow;
 
   isDownload = s: builtins.isAttrs s && (s.outputHash or null) != null;
-  downloads = drv: isDownload (drv.src or null) || builtins.any isDownload (lib.toList (drv.srcs or [ ]));
+  isHollow = s: hollow ? ${s.pname or (builtins.parseDrvName s.name).name};
+  # what is made of hollow sources can be made of them as well
+  needs = s: isDownload s && !(isHollow s);
+  downloads = drv: needs (drv.src or null) || builtins.any needs (lib.toList (drv.srcs or [ ]));
 
   shell =
     name: script:
