@@ -194,12 +194,8 @@ func arguments(t *testing.T, m Machine) []string {
 		files.disks[d.Name] = filepath.Join(dir, d.Name+".qcow2")
 		makeDisk(t, files.disks[d.Name], "qcow2", d.SizeBytes)
 	}
-	var host Host
+	host := testHost(t, Wish{UEFI: m.Firmware == UEFI})
 	if m.Firmware == UEFI {
-		host.OVMF = findFlash(Flash{}, os.Getenv, nil)
-		if host.OVMF == (Flash{}) {
-			need.Skip(t, "there is no OVMF")
-		}
 		files.nvram = filepath.Join(dir, "nvram.qcow2")
 		qemuImage(t, "convert", "-f", host.OVMF.VarsFormat, "-O", "qcow2", host.OVMF.Vars, files.nvram)
 	}
