@@ -4,9 +4,10 @@
 #   NAME.mini  the mini system (stage 1)
 #   NAME.full  the full system (stage 2)
 #   NAME.kept  the script that lays out what is to be on the disks that setup only mounts; null without such disks
+#   NAME.secrets  a file that lists the files from which the medium reads passphrases while it formats, one in a line
 {
   tree, # path of the generated folder, as text
-  rehearsal, # path of a JSON document, as text: { NAME = { key, udevRules }; }
+  rehearsal, # path of a JSON document, as text: { NAME = { key, udevRules, asksAtScreen }; }
 }:
 let
   path = text: /. + text;
@@ -15,15 +16,24 @@ let
   guests = builtins.fromJSON (builtins.readFile (path rehearsal));
 
   guest =
-    { key, udevRules }:
+    {
+      key,
+      udevRules,
+      asksAtScreen, # it asks for a passphrase where a keyboard is
+    }:
     { lib, ... }:
     {
       key = "nixos-staged-hive/rehearsal";
       config = {
         users.users.root.openssh.authorizedKeys.keys = [ key ];
         services.openssh.settings.PermitRootLogin = lib.mkOverride 49 "prohibit-password";
-        # The last one is where stage 1 writes to.
-        boot.kernelParams = lib.mkAfter [ "console=tty0" "console=ttyS0,115200" ];
+        boot.kernelParams = lib.mkAfter (
+          # The last one is where stage 1 writes to and reads from.
+          (if asksAtScreen then [ "console=ttyS0,115200" "console=tty0" ] else [ "console=tty0" "console=ttyS0,115200" ])
+          # On a busy computer an emulated timer comes late, which Linux takes for broken hardware and panics (setup_IO_APIC).
+          # Under KVM it does not look either.
+          ++ [ "no_timer_check" ]
+        );
         services.udev.extraRules = udevRules;
         boot.initrd.services.udev.rules = udevRules;
       };
@@ -31,6 +41,31 @@ let
 
   build = configuration: configuration.config.system.build;
   disko = configuration: (build configuration).diskoScript or null;
+
+  # The files with passphrases in a tree of disko, whose evaluated values also hold functions and internals (with an underscore).
+  secretsOf =
+    tree:
+    if builtins.isList tree then
+      builtins.concatMap secretsOf tree
+    else if !(builtins.isAttrs tree) || tree.type or "" == "derivation" then
+      [ ]
+    else
+      (
+        if tree.type or null == "luks" then
+          builtins.filter builtins.isString [
+            (tree.passwordFile or null)
+            (tree.keyFile or null)
+            (tree.settings.keyFile or null)
+          ]
+          ++ map toString (tree.additionalKeyFiles or [ ])
+        else
+          [ ]
+      )
+      ++ builtins.concatMap (name: secretsOf tree.${name}) (
+        builtins.filter (name: builtins.elem name containers || !(tree ? type)) (builtins.attrNames tree)
+      );
+  # where disko's types keep what they contain
+  containers = [ "content" "partitions" "lvs" "datasets" "subvolumes" ];
 in
 builtins.mapAttrs (
   name: spec:
@@ -49,6 +84,9 @@ builtins.mapAttrs (
       )).isoImage;
     mini = (build (hosts.plain name [ (generated + "/${name}/mini_sys.nix") module ])).toplevel;
     full = (build (hosts.evaluate name [ module { hive.hosts.entries = hosts.hive.entries; } ])).toplevel;
+    secrets = kept.pkgs.writeText "secrets" (
+      builtins.concatStringsSep "\n" (secretsOf (hosts.formatting name).config.hive.partitioning.format)
+    );
     kept = if kept.config.hive.partitioning.additional == { } then null else disko kept;
   }
 ) guests

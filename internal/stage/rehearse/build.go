@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"nixos-staged-hive/internal/hive"
 	"nixos-staged-hive/internal/nix"
 	"nixos-staged-hive/internal/progress"
 )
@@ -27,12 +28,15 @@ type Built struct {
 	Mini  string `json:"mini"`
 	Full  string `json:"full"`
 	Kept  string `json:"kept"` // script for disks that are only mounted; empty without such disks
+	// Secrets is a file that lists the files from which disko's script reads passphrases; empty without encrypted disks.
+	Secrets string `json:"secrets"`
 }
 
 // spec is the entry of a host in the document that nix/stages/rehearsal.nix reads.
 type spec struct {
-	Key       string `json:"key"`
-	UdevRules string `json:"udevRules"`
+	Key          string `json:"key"`
+	UdevRules    string `json:"udevRules"`
+	AsksAtScreen bool   `json:"asksAtScreen"`
 }
 
 // builder builds what the hosts are rehearsed with, and remembers what was built from what: evaluating a host's three systems takes as long as
@@ -83,7 +87,7 @@ func (b *builder) all(ctx context.Context, guests []*guest) error {
 func (b *builder) one(ctx context.Context, g *guest, document string) error {
 	key := b.key(g)
 	memory := filepath.Join(b.dir, "built", g.host.Name)
-	if built, ok := b.recall(memory, key); ok {
+	if built, ok := b.recall(g, memory, key); ok {
 		g.built = built
 		return nil
 	}
@@ -104,7 +108,7 @@ func (b *builder) key(g *guest) string {
 	for _, name := range slices.Sorted(maps.Keys(b.states)) {
 		fmt.Fprintf(sum, "%s\x00%s\x00", name, b.states[name])
 	}
-	fmt.Fprintf(sum, "%s\x00%s\x00%s\x00%s", b.treeSum, g.host.Name, g.spec.Key, g.spec.UdevRules)
+	fmt.Fprintf(sum, "%s\x00%s\x00%+v", b.treeSum, g.host.Name, g.spec)
 	return hex.EncodeToString(sum.Sum(nil))
 }
 
@@ -115,21 +119,30 @@ type remembered struct {
 }
 
 // recall is what was built from the same, if it is all still there.
-func (b *builder) recall(memory, key string) (Built, bool) {
+func (b *builder) recall(g *guest, memory, key string) (Built, bool) {
 	text, err := os.ReadFile(filepath.Join(memory, "built.json"))
 	var r remembered
 	if b.fresh || key == "" || err != nil || json.Unmarshal(text, &r) != nil || r.Key != key {
 		return Built{}, false
 	}
-	for _, link := range []string{"iso", "mini", "full"} {
+	for _, link := range attributes(g.host) {
 		if _, err := os.Stat(filepath.Join(memory, link)); err != nil {
 			return Built{}, false
 		}
 	}
-	if _, err := os.Stat(filepath.Join(memory, "kept")); r.Built.Kept != "" && err != nil {
-		return Built{}, false
-	}
 	return r.Built, true
+}
+
+// attributes are what is built of a host, see nix/stages/rehearsal.nix.
+func attributes(h hive.Host) []string {
+	names := []string{"iso", "mini", "full"}
+	if keepsDisks(h) {
+		names = append(names, "kept")
+	}
+	if encrypted(h) {
+		names = append(names, "secrets")
+	}
+	return names
 }
 
 func remember(memory, key string, built Built) error {
@@ -154,17 +167,13 @@ func (b *builder) build(ctx context.Context, g *guest, document, memory string) 
 	if err := os.Remove(filepath.Join(memory, "built.json")); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return Built{}, fmt.Errorf("make room for what is built: %w", err)
 	}
-	names := []string{"iso", "mini", "full"}
-	if keepsDisks(g.host) {
-		names = append(names, "kept")
-	}
 	job := nix.Build{
 		File:     filepath.Join(b.tree, "_hive", "stages", "rehearsal.nix"),
 		Args:     map[string]string{"tree": b.tree, "rehearsal": document},
 		Links:    map[string]string{},
 		Progress: b.count, Host: g.host.Name,
 	}
-	for _, n := range names {
+	for _, n := range attributes(g.host) {
 		attr := nix.AttrPath(g.host.Name, n)
 		job.Attrs = append(job.Attrs, attr)
 		job.Links[attr] = filepath.Join(memory, n)
@@ -173,9 +182,18 @@ func (b *builder) build(ctx context.Context, g *guest, document, memory string) 
 	if err != nil {
 		return Built{}, err
 	}
-	built := Built{Mini: all[1].Output, Full: all[2].Output}
-	if keepsDisks(g.host) {
-		built.Kept = all[3].Output
+	var built Built
+	for i, place := range attributes(g.host) {
+		switch place {
+		case "mini":
+			built.Mini = all[i].Output
+		case "full":
+			built.Full = all[i].Output
+		case "kept":
+			built.Kept = all[i].Output
+		case "secrets":
+			built.Secrets = all[i].Output
+		}
 	}
 	images, err := filepath.Glob(filepath.Join(all[0].Output, "iso", "*.iso"))
 	if err != nil || len(images) != 1 {

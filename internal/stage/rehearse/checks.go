@@ -182,6 +182,11 @@ func (g *guest) neighbours(ctx context.Context, all []*guest) (string, error) {
 			wrong = append(wrong, fmt.Errorf("%s does not answer at %s: %w", other.host.Name, address, err))
 			continue
 		}
+		// an echo proves little: TCP takes other ways through a gateway
+		if err := g.shell.Run(ctx, run.Command{Name: "bash", Args: []string{"-c", fmt.Sprintf("read -t 60 banner </dev/tcp/%s/%d", address, sshPort(other.host))}}); err != nil {
+			wrong = append(wrong, fmt.Errorf("the SSH of %s does not answer at %s: %w", other.host.Name, address, err))
+			continue
+		}
 		reached = append(reached, other.host.Name)
 	}
 	return strings.Join(reached, ", "), errors.Join(wrong...)

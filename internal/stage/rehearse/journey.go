@@ -3,6 +3,8 @@ package rehearse
 import (
 	"context"
 	"fmt"
+	"os"
+	"path"
 	"strings"
 	"time"
 
@@ -101,6 +103,9 @@ func (g *guest) layOutKept(ctx context.Context) (string, error) {
 
 // format stands in for setup's phases: the medium's own script of disko, and nothing of what proves and protects.
 func (g *guest) format(ctx context.Context) (string, error) {
+	if err := g.putSecrets(ctx); err != nil {
+		return "", err
+	}
 	if err := g.sh(ctx, g.manifest.Disko); err != nil {
 		return "", err
 	}
@@ -113,6 +118,24 @@ func (g *guest) format(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("list what is mounted: %w", err)
 	}
 	return mounted(string(out)), nil
+}
+
+// putSecrets writes the passphrase of the rehearsal into each file that the script reads one from.
+func (g *guest) putSecrets(ctx context.Context) error {
+	if g.built.Secrets == "" {
+		return nil
+	}
+	list, err := os.ReadFile(g.built.Secrets)
+	if err != nil {
+		return fmt.Errorf("read where passphrases are expected: %w", err)
+	}
+	for _, file := range strings.Split(strings.TrimSpace(string(list)), "\n") {
+		write := run.Quote("mkdir", "-p", path.Dir(file)) + " && printf %s " + run.Quote(passphrase) + " >" + run.Quote(file)
+		if err := g.sh(ctx, write); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // mounted turns findmnt's lines into one: "/ ext4, /boot vfat".

@@ -2,6 +2,7 @@ package rehearse
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"nixos-staged-hive/internal/nix"
 	"nixos-staged-hive/internal/remote"
 	"nixos-staged-hive/internal/run"
+	"nixos-staged-hive/internal/vm"
 )
 
 // How long ssh may take to connect, and how long a connection may be silent: a machine without hardware virtualisation needs many seconds for a
@@ -41,12 +43,10 @@ func access(local run.Runner, guests []*guest, key loginKey) (*remote.Access, er
 func (g *guest) login(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	running := g.running
-	go func() {
-		if end, err := running.Wait(ctx); err == nil {
-			cancel(fmt.Errorf("the machine has ended: %s", end))
-		}
-	}()
+	go watch(ctx, cancel, g.running)
+	if encrypted(g.host) && g.stage != Medium {
+		go unlock(ctx, g.running)
+	}
 	// The key is refused for as long as the machine has not made root's file of keys.
 	o := remote.WaitOptions{Attempt: connectTimeout, Denied: g.patience, Progress: g.progress, Task: "log in"}
 	if err := g.access.Wait(ctx, g.target(), o); err != nil {
@@ -54,6 +54,35 @@ func (g *guest) login(ctx context.Context) (string, error) {
 	}
 	g.shell = g.access.Runner(g.target())
 	return "", nil
+}
+
+// watch ends a wait that is of no use any more: the machine is off, or its kernel has given up.
+func watch(ctx context.Context, cancel context.CancelCauseFunc, m *vm.Running) {
+	go func() {
+		if m.AwaitConsole(ctx, "Kernel panic - not syncing") == nil {
+			cancel(errors.New("its kernel panicked; the console says why"))
+		}
+	}()
+	if end, err := m.Wait(ctx); err == nil {
+		cancel(fmt.Errorf("the machine has ended: %s", end))
+	}
+}
+
+// passphrase opens the encrypted disks of a rehearsal. Its keys are in the same place on most layouts, and mean nothing to a boot menu.
+const passphrase = "jjjjjjjj"
+
+// unlock types the passphrase again and again once Linux runs: whether it waits for one shows on its screen alone. Typed too early it waits in
+// the console's buffer, typed too late it is the name of nobody at a login prompt.
+func unlock(ctx context.Context, m *vm.Running) {
+	const every = 15 * time.Second
+	if m.AwaitConsole(ctx, "Linux version") != nil {
+		return
+	}
+	for pause(ctx, every) == nil {
+		if m.Type(ctx, passphrase+"\n") != nil {
+			return
+		}
+	}
 }
 
 // target is the name under which the sshd answers that runs in a stage: the medium's listens on 22 whatever the definition says.

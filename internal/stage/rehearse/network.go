@@ -42,10 +42,7 @@ type networkPlan struct {
 }
 
 func (p *networkPlan) add(h hive.Host) error {
-	port := 22
-	if len(h.SSH.Ports) > 0 {
-		port = h.SSH.Ports[0]
-	}
+	port := sshPort(h)
 	prefix, err := uplink(h)
 	if err != nil {
 		return err
@@ -69,6 +66,14 @@ func (p *networkPlan) add(h hive.Host) error {
 	)
 	p.reach[h.Name] = address{name, h.Name}
 	return nil
+}
+
+// sshPort is the first port of the full system's sshd.
+func sshPort(h hive.Host) int {
+	if len(h.SSH.Ports) > 0 {
+		return h.SSH.Ports[0]
+	}
+	return 22
 }
 
 // freeSubnet is a subnet for a host on DHCP that no definition speaks of: 10.0.2.0/24 is what QEMU's own default is, and further ones are

@@ -73,9 +73,6 @@ func refusals(h hive.Host, until Stage) []error {
 	if !formats(h) {
 		refuse("disko formats none of its disks, so that there is nothing to install on: hive.partitioning.format lays them out")
 	}
-	for _, l := range h.Storage.LUKS {
-		refuse("%s is encrypted and asks for a passphrase at the console, which a rehearsal cannot type yet", l.Name)
-	}
 	if until == Hive && !h.SSH.Enable {
 		refuse("its full system has no SSH, so that nobody could look at it: --until mini rehearses the stages before")
 	}
@@ -92,6 +89,9 @@ func formats(h hive.Host) bool {
 func keepsDisks(h hive.Host) bool {
 	return slices.ContainsFunc(h.Storage.Disks, func(d hive.Disk) bool { return d.Additional })
 }
+
+// encrypted reports whether the host asks for a passphrase when it boots.
+func encrypted(h hive.Host) bool { return len(h.Storage.LUKS) > 0 }
 
 // guestOf gives a host a machine that looks like the one in its definition.
 func guestOf(h hive.Host, reach address) (Guest, error) {
@@ -112,6 +112,9 @@ func guestOf(h hive.Host, reach address) (Guest, error) {
 	g.Machine.Disks = append(g.Machine.Disks, layout.Fillers...)
 	g.Differences, g.udevRules = layout.Differences, layout.UdevRules
 	g.cards()
+	if encrypted(h) {
+		g.Differences = append(g.Differences, "its disks are encrypted with a passphrase of the rehearsal, which is typed for you")
+	}
 	return g, nil
 }
 

@@ -57,12 +57,11 @@ func TestAGuestHasWhatItsDefinitionNames(t *testing.T) {
 
 func TestEveryReasonAgainstARehearsalIsGiven(t *testing.T) {
 	for want, change := range map[string]func(*hive.Host){
-		"only x86_64-linux":    func(h *hive.Host) { h.System = "aarch64-linux" },
-		"formats none":         func(h *hive.Host) { h.Storage.Disks = h.Storage.Disks[1:] },
-		"cryptroot is encrypt": func(h *hive.Host) { h.Storage.LUKS = []hive.LUKS{{Name: "cryptroot"}} },
-		"has no SSH":           func(h *hive.Host) { h.SSH.Enable = false },
-		"for board":            func(h *hive.Host) { h.Boot.Firmware = "board" },
-		"an unknown firmware":  func(h *hive.Host) { h.Boot.Firmware = "unknown" },
+		"only x86_64-linux":   func(h *hive.Host) { h.System = "aarch64-linux" },
+		"formats none":        func(h *hive.Host) { h.Storage.Disks = h.Storage.Disks[1:] },
+		"has no SSH":          func(h *hive.Host) { h.SSH.Enable = false },
+		"for board":           func(h *hive.Host) { h.Boot.Firmware = "board" },
+		"an unknown firmware": func(h *hive.Host) { h.Boot.Firmware = "unknown" },
 	} {
 		h := plannable()
 		change(&h)

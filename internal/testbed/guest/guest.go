@@ -52,7 +52,7 @@ func (i Image) Boot(t testing.TB, script string, files map[string]string) Boot {
 	if err := i.writeInitrd(initrd, script, files); err != nil {
 		t.Fatalf("write the guest's initrd: %v", err)
 	}
-	parameters := append([]string{"console=ttyS0", "quiet", "loglevel=1", "panic=-1"}, i.Parameters...)
+	parameters := append([]string{"console=ttyS0", "quiet", "loglevel=1", "panic=-1", "no_timer_check"}, i.Parameters...)
 	return Boot{i.Kernel, initrd, strings.Join(parameters, " ")}
 }
 
