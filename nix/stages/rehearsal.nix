@@ -7,7 +7,7 @@
 #   NAME.secrets  a file that lists the files from which the medium reads passphrases while it formats, one in a line
 {
   tree, # path of the generated folder, as text
-  rehearsal, # path of a JSON document, as text: { NAME = { key, udevRules, asksAtScreen }; }
+  rehearsal, # path of a JSON document, as text: what each host needs, see `guest`
 }:
 let
   path = text: /. + text;
@@ -17,8 +17,10 @@ let
 
   guest =
     {
-      key,
-      udevRules,
+      key, # lets root in
+      udevRules, # name disks and cards that have no place in a virtual machine that would
+      firstModules, # kernel modules that decide in which order disks are found
+      mediumParameters, # kernel parameters of the medium
       asksAtScreen, # it asks for a passphrase where a keyboard is
     }:
     { lib, ... }:
@@ -36,6 +38,7 @@ let
         );
         services.udev.extraRules = udevRules;
         boot.initrd.services.udev.rules = udevRules;
+        boot.initrd.kernelModules = lib.mkBefore firstModules;
       };
     };
 
@@ -79,7 +82,10 @@ builtins.mapAttrs (
         hosts.plain name [
           (generated + "/${name}/iso.nix")
           module
-          { hive.medium.modules = [ module ]; }
+          {
+            hive.medium.modules = [ module ];
+            boot.kernelParams = spec.mediumParameters;
+          }
         ]
       )).isoImage;
     mini = (build (hosts.plain name [ (generated + "/${name}/mini_sys.nix") module ])).toplevel;

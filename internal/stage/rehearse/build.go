@@ -34,9 +34,8 @@ type Built struct {
 
 // spec is the entry of a host in the document that nix/stages/rehearsal.nix reads.
 type spec struct {
-	Key          string `json:"key"`
-	UdevRules    string `json:"udevRules"`
-	AsksAtScreen bool   `json:"asksAtScreen"`
+	Key string `json:"key"` // line for root's authorized_keys
+	needs
 }
 
 // builder builds what the hosts are rehearsed with, and remembers what was built from what: evaluating a host's three systems takes as long as

@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,8 +27,16 @@ type Guest struct {
 	// Differences from the real machine, each a sentence for the user.
 	Differences []string
 
-	udevRules string
-	reach     address
+	needs needs
+	reach address
+}
+
+// needs are what the systems of a guest have to have in addition, see nix/stages/rehearsal.nix.
+type needs struct {
+	UdevRules        string   `json:"udevRules"`
+	FirstModules     []string `json:"firstModules"`     // kernel modules that the initrd loads before it looks for hardware
+	MediumParameters []string `json:"mediumParameters"` // kernel parameters of the medium
+	AsksAtScreen     bool     `json:"asksAtScreen"`     // it asks for a passphrase where a keyboard is
 }
 
 // memoryMiB is what one machine has: the medium holds what it changes in memory, and installs from a compressed store.
@@ -110,12 +120,36 @@ func guestOf(h hive.Host, reach address) (Guest, error) {
 		g.Machine.Disks = append(g.Machine.Disks, d)
 	}
 	g.Machine.Disks = append(g.Machine.Disks, layout.Fillers...)
-	g.Differences, g.udevRules = layout.Differences, layout.UdevRules
+	g.bootFirst(devices)
+	g.Differences = layout.Differences
+	g.needs = needs{
+		UdevRules: layout.UdevRules, AsksAtScreen: encrypted(h),
+		// lists for Nix, to which null is none
+		FirstModules: append([]string{}, layout.FirstModules...), MediumParameters: append([]string{}, layout.KernelParameters...),
+	}
 	g.cards()
 	if encrypted(h) {
 		g.Differences = append(g.Differences, "its disks are encrypted with a passphrase of the rehearsal, which is typed for you")
 	}
 	return g, nil
+}
+
+// bootFirst brings the disks with GRUB's boot sector to the front: the firmware of a virtual machine tries only one. Their names in the guest do
+// not depend on this order.
+func (g *Guest) bootFirst(devices []string) {
+	boots := map[string]bool{}
+	for i, device := range devices {
+		boots[g.Machine.Disks[i].Name] = slices.Contains(g.Host.Boot.GrubDevices, device)
+	}
+	slices.SortStableFunc(g.Machine.Disks, func(a, b vm.Disk) int {
+		switch {
+		case boots[a.Name] == boots[b.Name]:
+			return 0
+		case boots[a.Name]:
+			return -1
+		}
+		return 1
+	})
 }
 
 // firmware is UEFI where the host can do both: that is what today's machines start with.
@@ -168,14 +202,30 @@ func (g *Guest) cards() {
 func (g *Guest) place(card *vm.Card, i hive.Interface) {
 	switch {
 	case i.Name == "":
+		g.placeByPath(card)
 	case vm.CanName(i.Name):
 		card.Interface = i.Name
 	default:
 		if card.MAC == "" {
 			card.MAC = inventedMAC(g.Host.Name, card.Name)
 		}
-		g.udevRules += vm.NameRule(card.MAC, i.Name)
+		g.needs.UdevRules += vm.NameRule(card.MAC, i.Name)
 		g.Differences = append(g.Differences, fmt.Sprintf("the card is named %s by a rule: no place in a virtual machine gives it that name", i.Name))
+	}
+}
+
+// matchPath finds where a unit of systemd-networkd says that its card sits.
+var matchPath = regexp.MustCompile(`(?m)^Path=(pci-\S+)$`)
+
+// placeByPath puts a card that is known by neither name nor address where the network units look for one.
+func (g *Guest) placeByPath(card *vm.Card) {
+	for _, name := range slices.Sorted(maps.Keys(g.Host.Network.Units)) {
+		m := matchPath.FindStringSubmatch(g.Host.Network.Units[name])
+		taken := m != nil && slices.ContainsFunc(g.Machine.Cards, func(c vm.Card) bool { return c.Path == m[1] })
+		if card.MAC == "" && m != nil && !taken && vm.CanPlace(m[1]) {
+			card.Path = m[1]
+			return
+		}
 	}
 }
 

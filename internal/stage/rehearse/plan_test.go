@@ -50,8 +50,33 @@ func TestAGuestHasWhatItsDefinitionNames(t *testing.T) {
 		t.Errorf("cards %q, not %q", cards, want)
 	}
 	// no place gives a card the name lan
-	if !strings.Contains(g.udevRules, `"lan"`) || !slices.ContainsFunc(g.Differences, func(d string) bool { return strings.Contains(d, "lan") }) {
-		t.Errorf("rules %q, differences %q", g.udevRules, g.Differences)
+	if !strings.Contains(g.needs.UdevRules, `"lan"`) || !slices.ContainsFunc(g.Differences, func(d string) bool { return strings.Contains(d, "lan") }) {
+		t.Errorf("rules %q, differences %q", g.needs.UdevRules, g.Differences)
+	}
+}
+
+func TestADiskWithABootSectorComesFirst(t *testing.T) {
+	h := plannable()
+	h.Boot.Firmware, h.Boot.GrubDevices = "bios", []string{h.Storage.Disks[1].Device}
+	plan, err := Rehearsal{Hosts: []hive.Host{h}}.Plan()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m := plan.Guests[0].Machine; m.Firmware != vm.BIOS || m.Disks[0].Serial != "1" || m.Disks[1].Serial != "WCC6Y4HJ7KLM" {
+		t.Errorf("%+v", m)
+	}
+}
+
+func TestACardKnownByItsPlaceSitsThere(t *testing.T) {
+	h := plannable()
+	h.Network.Interfaces[0].Name = ""
+	h.Network.Units = map[string]string{"10-lan.network": "[Match]\nPath=pci-0000:00:1f.6\n\n[Network]\n"}
+	plan, err := Rehearsal{Hosts: []hive.Host{h}}.Plan()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := plan.Guests[0].Machine.Cards[0]; c.Path != "pci-0000:00:1f.6" {
+		t.Errorf("%+v", c)
 	}
 }
 

@@ -213,7 +213,7 @@ func (r Rehearsal) guests(plan Plan, lab *vm.Lab, clock *clock, key loginKey, ho
 	var all []*guest
 	for _, p := range plan.Guests {
 		all = append(all, &guest{
-			host: p.Host, machine: p.Machine, reach: p.reach, spec: spec{Key: key.public, UdevRules: p.udevRules, AsksAtScreen: encrypted(p.Host)},
+			host: p.Host, machine: p.Machine, reach: p.reach, spec: spec{key.public, p.needs},
 			lab: lab, clock: clock, local: r.Runner, dir: r.Dir, patience: patience, progress: r.Progress,
 			outcome: Outcome{Host: p.Host.Name, Machine: p.describe(), Differences: p.Differences},
 		})
