@@ -53,9 +53,9 @@ apt() {
 # for_each_set COMMAND...: apt with the packages of each set
 for_each_set() {
 	local packages
-	while read -ra packages; do
+	while read -ra packages || ((${#packages[@]})); do
 		apt "$@" "${packages[@]}" </dev/null || return
-	done < <(sed -e '$a\' "$cache/wanted.new")
+	done <"$cache/wanted.new"
 }
 
 download() {
@@ -126,8 +126,8 @@ make_tree() {
 	cp "$cache/debs.json" "$work/source/lab/debs.json"
 	sed -i 's,^  import ./pkgs/top-level/impure.nix$,  { ... }@args: import ./pkgs/top-level/impure.nix ({ stdenvStages = import ./lab/stages.nix; } // args),' "$work/source/default.nix"
 	sed -i '0,/^\[$/s,,[\n  ../../lab/module.nix,' "$work/source/nixos/modules/module-list.nix"
-	grep -q lab/stages.nix "$work/source/default.nix" && grep -q lab/module.nix "$work/source/nixos/modules/module-list.nix" ||
-		die "default.nix or module-list.nix of this nixpkgs has another form than expected"
+	grep -q lab/stages.nix "$work/source/default.nix" || die "default.nix of this nixpkgs has another form than expected"
+	grep -q lab/module.nix "$work/source/nixos/modules/module-list.nix" || die "module-list.nix of this nixpkgs has another form than expected"
 	nix-store --add "$work/source"
 }
 

@@ -26,6 +26,7 @@ let
     "lib/udev" = "${systemd}/lib/udev";
     "lib/security" = "${pkgs.linux-pam}/lib/security";
     "lib/terminfo" = "${pkgs.ncurses}/lib/terminfo";
+    "lib/x86_64-linux-gnu/gconv" = "${pkgs.stdenv.lab.libs}/lib/gconv";
     "lib/x86_64-linux-gnu/xtables" = "${pkgs.iptables}/lib/xtables";
     "bin/dbus-daemon" = "${pkgs.dbus}/bin/dbus-daemon";
     "bin/unix_chkpwd" = "/run/wrappers/bin/unix_chkpwd";

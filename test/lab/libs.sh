@@ -14,13 +14,13 @@ for folder in {,usr/}lib/x86_64-linux-gnu{,/systemd,/nix} {,usr/}lib/systemd {,u
 	find "unpacked/$folder" -maxdepth 1 \( -type f -o -type l \) -name '*.so*' -exec cp --archive --no-clobber -t "$out/lib" {} +
 done
 # what libraries load by themselves
-for folder in engines-3 ossl-modules; do
+for folder in engines-3 gconv ossl-modules; do
 	[[ ! -d unpacked/usr/lib/x86_64-linux-gnu/$folder ]] || cp --archive "unpacked/usr/lib/x86_64-linux-gnu/$folder" "$out/lib/"
 done
 chmod -R u+w "$out"
 
 own=" $(dpkg-deb --contents "$libc" | sed -n 's,.* \./.*lib/x86_64-linux-gnu/\([^/ ]*\)$,\1,p' | tr '\n' ' ') ld-linux-x86-64.so.2 "
-for file in "$out"/lib/*.so* "$out"/lib/*/*.so; do
+for file in "$out"/lib/*.so* "$out"/lib/{engines-3,ossl-modules}/*.so; do
 	if [[ -L $file ]]; then
 		target=$(readlink "$file")
 		[[ $target != */* ]] || ln -sfn "${target##*/}" "$file"
@@ -28,4 +28,6 @@ for file in "$out"/lib/*.so* "$out"/lib/*/*.so; do
 		patchelf --set-rpath "$out/lib" "$file" 2>/dev/null || echo "$file is no library" >&2
 	fi
 done
+# its threads end with libgcc_s, which the C library loads by name: stage 1 copies only what is named in the file
+patchelf --add-needed libgcc_s.so.1 "$(readlink -f "$out/lib/libcryptsetup.so.12")"
 find "$out" -xtype l -delete

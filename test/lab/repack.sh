@@ -46,7 +46,7 @@ arrange() {
 		cp --archive --remove-destination "$out/lib/x86_64-linux-gnu/." "$out/lib/"
 		rm -r "$out/lib/x86_64-linux-gnu"
 	fi
-	rm -rf "$out"/lib64 "$out"/share/{bash-completion,bug,doc,doc-base,gtk-doc,info,lintian,locale,man}
+	rm -rf "${out:?}"/lib64 "$out"/share/{bash-completion,bug,doc,doc-base,gtk-doc,info,lintian,locale,man}
 	chmod -R u+w "$out"
 	if [[ -d $out/bin ]]; then ln -s bin "$out/sbin"; fi
 }
@@ -107,7 +107,8 @@ link_program() {
 	local file=$1 paths
 	paths=$(ours "$(patchelf --print-rpath "$file" 2>/dev/null || true)")$libs/lib
 	if patchelf --print-interpreter "$file" >/dev/null 2>&1; then
-		patchelf --set-interpreter "$libs/lib/ld-linux-x86-64.so.2" --set-rpath "$paths" "$file"
+		# the older kind of run path: it also holds for what the C library loads (NSS, libgcc_s), which has none itself
+		patchelf --set-interpreter "$libs/lib/ld-linux-x86-64.so.2" --force-rpath --set-rpath "$paths" "$file"
 	elif [[ -n $(patchelf --print-needed "$file" 2>/dev/null || true) ]]; then
 		patchelf --set-rpath "$paths" "$file"
 	fi

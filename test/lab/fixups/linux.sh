@@ -3,11 +3,11 @@
 # shellcheck shell=bash disable=SC2154  # read by repack.sh
 mv "$out"/boot/vmlinuz-* "$out/bzImage"
 mv "$out"/boot/System.map-* "$out/System.map"
-rm -r "$out/boot"
+rm -r "${out:?}/boot"
 modules=$(echo "$out"/lib/modules/*)
 rm -f "$modules/build" "$modules/source"
 (
-	cd "$modules/kernel"
+	cd "$modules/kernel" || exit
 	rm -rf sound drivers/{accel,bluetooth,comedi,gnss,gpu,hwmon,iio,infiniband,isdn,leds,media,memstick,mtd,nfc,ntb,pcmcia,power,regulator,soundwire,staging,target,thermal} \
 		drivers/net/{can,dsa,hamradio,usb,wan,wireless,wwan} net/{bluetooth,can,mac80211,nfc,wireless,rds,tipc,atm,ax25,batman-adv,rxrpc,openvswitch,ceph} \
 		fs/{9p,afs,ceph,coda,gfs2,nfs,nfsd,nilfs2,ocfs2,orangefs,ubifs}

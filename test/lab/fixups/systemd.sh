@@ -1,6 +1,6 @@
 # Debian's systemd (252) in the shape of nixpkgs' (255).
 # shellcheck shell=bash disable=SC2154  # read by repack.sh
-rm -rf "$out/etc"
+rm -rf "${out:?}/etc"
 rm -f "$out"/lib/libsystemd-shared* "$out"/lib/systemd/libsystemd-shared*
 ln -sf "$out/lib/systemd/systemd" "$out/bin/init"
 
