@@ -46,7 +46,7 @@ const memoryMiB = 2048
 func (r Rehearsal) Plan() (Plan, error) {
 	var plan Plan
 	var problems []error
-	if r.From != Blank && !r.From.before(cmpOrHive(r.Until)) {
+	if cmpOrHive(r.Until).before(r.From) {
 		problems = append(problems, fmt.Errorf("a rehearsal that starts from %s cannot stop after %s", r.From, r.Until))
 	}
 	networks, reach, wrong := networks(r.Hosts, r.Online)
