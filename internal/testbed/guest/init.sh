@@ -1,4 +1,5 @@
 #!/bin/busybox sh
+# shellcheck shell=dash
 # The first program of the guest: mounts, udev, the script, power off.
 /bin/busybox --install -s /bin
 export PATH=/bin:/sbin HOME=/root
