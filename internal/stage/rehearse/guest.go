@@ -61,8 +61,12 @@ func (g *guest) travel(ctx context.Context, from, until Stage) {
 	}
 }
 
-// do runs one step and writes its line of the timeline.
+// do runs one step and writes its line of the timeline. After the end of the context nothing is begun: the first step blanks the disks.
 func (g *guest) do(ctx context.Context, s step) bool {
+	if ctx.Err() != nil {
+		g.failed(s, context.Cause(ctx))
+		return false
+	}
 	g.stage = s.stage
 	line := Step{Stage: s.stage, Name: s.name, StandIn: s.standIn, Began: g.clock.now()}
 	event := progress.Event{Task: s.name, Host: g.host.Name, State: progress.Started}
@@ -75,13 +79,17 @@ func (g *guest) do(ctx context.Context, s step) bool {
 	event.State, event.Text, event.Err = progress.Done, text, nil
 	if err != nil {
 		event.State, event.Err = progress.Failed, err
-		g.outcome.err = fmt.Errorf("%s: %w", s.name, err)
-		g.outcome.Error = g.outcome.err.Error()
+		g.failed(s, err)
 		g.look(context.WithoutCancel(ctx))
 	}
 	g.progress.Send(event)
 	g.outcome.Steps = append(g.outcome.Steps, line)
 	return err == nil
+}
+
+func (g *guest) failed(s step, err error) {
+	g.outcome.err = fmt.Errorf("%s: %w", s.name, err)
+	g.outcome.Error = g.outcome.err.Error()
 }
 
 // look keeps what the screen shows when something failed. There may be nothing to see any more.

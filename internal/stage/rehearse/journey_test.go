@@ -1,7 +1,10 @@
 package rehearse
 
 import (
+	"context"
+	"errors"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -50,5 +53,42 @@ func TestSecondsAreWrittenForAPerson(t *testing.T) {
 		if s.String() != want {
 			t.Errorf("%v is written %q", float64(s), s)
 		}
+	}
+}
+
+func TestAfterCtrlCNothingIsBegun(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	g := &guest{clock: newClock(), patience: time.Minute}
+	begun := false
+	went := g.do(ctx, step{stage: Medium, name: "blank the disks", do: func(*guest, context.Context) (string, error) {
+		begun = true
+		return "", nil
+	}})
+	if went || begun || !errors.Is(g.outcome.Err(), context.Canceled) || len(g.outcome.Steps) != 0 {
+		t.Errorf("went on: %v, begun: %v, error: %v", went, begun, g.outcome.Err())
+	}
+}
+
+func TestAStepThatFailsEndsTheJourneyAndIsInTheTimeline(t *testing.T) {
+	g := &guest{clock: newClock(), patience: time.Minute}
+	broken := errors.New("the disk is on fire")
+	if g.do(t.Context(), step{stage: Mini, name: "format", do: func(*guest, context.Context) (string, error) { return "", broken }}) {
+		t.Error("the journey goes on")
+	}
+	steps := g.outcome.Steps
+	if len(steps) != 1 || !steps[0].Failed || steps[0].Stage != Mini || !errors.Is(g.outcome.Err(), broken) || g.outcome.Error != "format: the disk is on fire" {
+		t.Errorf("%+v, %v", steps, g.outcome)
+	}
+}
+
+func TestAStepHasAnEnd(t *testing.T) {
+	g := &guest{clock: newClock(), patience: time.Millisecond}
+	went := g.do(t.Context(), step{name: "wait", do: func(_ *guest, ctx context.Context) (string, error) {
+		<-ctx.Done()
+		return "", context.Cause(ctx)
+	}})
+	if went || g.outcome.Error != "wait: it took longer than 1ms" {
+		t.Errorf("%v, %q", went, g.outcome.Error)
 	}
 }
