@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -75,6 +76,7 @@ func (o ownership) carryOut(ctx context.Context) error {
 	}
 	fmt.Println("up", s.emulator.pid, r.emulator.pid, l.sockets)
 	if o.Panic {
+		_, _ = io.Copy(io.Discard, os.Stdin) // not before somebody has looked at what runs
 		panic("on purpose")
 	}
 	if !o.Keep {
@@ -102,10 +104,19 @@ func startOwner(t *testing.T, o ownership) owner {
 	if err != nil {
 		t.Fatal(err)
 	}
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = Stop(context.Background(), o.Dir) }) // after a failure; else there is nothing left
+	t.Cleanup(func() { // after a failure; else there is nothing left
+		_ = cmd.Process.Kill() // it has the lab as long as it lives
+		_ = cmd.Wait()
+		_ = Stop(context.Background(), o.Dir)
+	})
 	line, err := bufio.NewReader(out).ReadString('\n')
 	words := strings.Fields(line)
 	if err != nil || len(words) != 4 || words[0] != "up" {

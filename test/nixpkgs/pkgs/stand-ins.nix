@@ -53,6 +53,7 @@ let
     borgbackup = "1.2.8";
     bridge-utils = "1.7.1";
     btrfs-progs = "6.8.1";
+    busybox = "1.36.1";
     cacert = "3.98";
     cloud-utils = "0.32";
     containerd = "1.7.16";
