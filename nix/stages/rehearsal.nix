@@ -15,7 +15,9 @@ let
   hosts = import (generated + "/_hive/lib/hosts.nix") { tree = generated; };
   guests = builtins.fromJSON (builtins.readFile (path rehearsal));
 
+  # `carried` are the options that a mini system has forced values for: ours have to be forced too, to be merged with those.
   guest =
+    carried:
     {
       key, # lets root in
       udevRules, # name disks and cards that have no place in a virtual machine that would
@@ -24,22 +26,25 @@ let
       asksAtScreen, # it asks for a passphrase where a keyboard is
     }:
     { lib, ... }:
+    let
+      set = path: value: lib.setAttrByPath path (if builtins.elem path carried then lib.mkForce value else value);
+      # The last one is where stage 1 writes to and reads from.
+      consoles = if asksAtScreen then [ "console=ttyS0,115200" "console=tty0" ] else [ "console=tty0" "console=ttyS0,115200" ];
+    in
     {
       key = "nixos-staged-hive/rehearsal";
-      config = {
-        users.users.root.openssh.authorizedKeys.keys = [ key ];
-        services.openssh.settings.PermitRootLogin = lib.mkOverride 49 "prohibit-password";
-        boot.kernelParams = lib.mkAfter (
-          # The last one is where stage 1 writes to and reads from.
-          (if asksAtScreen then [ "console=ttyS0,115200" "console=tty0" ] else [ "console=tty0" "console=ttyS0,115200" ])
-          # On a busy computer an emulated timer comes late, which Linux takes for broken hardware and panics (setup_IO_APIC).
-          # Under KVM it does not look either.
-          ++ [ "no_timer_check" ]
-        );
-        services.udev.extraRules = udevRules;
-        boot.initrd.services.udev.rules = udevRules;
-        boot.initrd.kernelModules = lib.mkBefore firstModules;
-      };
+      config = lib.mkMerge [
+        { services.openssh.settings.PermitRootLogin = lib.mkOverride 49 "prohibit-password"; }
+        (set [ "users" "users" "root" "openssh" "authorizedKeys" "keys" ] [ key ])
+        (set [ "services" "udev" "extraRules" ] udevRules)
+        (set [ "boot" "initrd" "services" "udev" "rules" ] udevRules)
+        (set [ "boot" "initrd" "kernelModules" ] (lib.mkBefore firstModules))
+        (set [ "boot" "kernelParams" ] (
+          # On a busy computer an emulated timer comes late, which Linux takes for broken hardware and panics
+          # (setup_IO_APIC). Under KVM it does not look either.
+          lib.mkAfter (consoles ++ [ "no_timer_check" ])
+        ))
+      ];
     };
 
   build = configuration: configuration.config.system.build;
@@ -73,7 +78,9 @@ in
 builtins.mapAttrs (
   name: spec:
   let
-    module = guest spec;
+    host = builtins.fromJSON (builtins.readFile (generated + "/${name}/host.json"));
+    module = guest [ ] spec;
+    miniModule = guest (map (c: c.path) host.carried) spec;
     kept = hosts.evaluate name [ ({ lib, ... }: { hive.partitioning.format = lib.mkForce { }; }) ];
   in
   {
@@ -83,12 +90,12 @@ builtins.mapAttrs (
           (generated + "/${name}/iso.nix")
           module
           {
-            hive.medium.modules = [ module ];
+            hive.medium.modules = [ miniModule ];
             boot.kernelParams = spec.mediumParameters;
           }
         ]
       )).isoImage;
-    mini = (build (hosts.plain name [ (generated + "/${name}/mini_sys.nix") module ])).toplevel;
+    mini = (build (hosts.plain name [ (generated + "/${name}/mini_sys.nix") miniModule ])).toplevel;
     full = (build (hosts.evaluate name [ module { hive.hosts.entries = hosts.hive.entries; } ])).toplevel;
     secrets = kept.pkgs.writeText "secrets" (
       builtins.concatStringsSep "\n" (secretsOf (hosts.formatting name).config.hive.partitioning.format)
