@@ -60,8 +60,6 @@ What the virtual machines differ in from the real ones is told before they start
 	f.BoolVar(&o.json, "json", false, "print the timeline as JSON")
 	writeFlags(&o.generate, cmd)
 	evaluationFlags(h, cmd)
-	cmd.MarkFlagsMutuallyExclusive("stop", "plan")
-	cmd.MarkFlagsMutuallyExclusive("stop", "keep")
 	return cmd
 }
 
@@ -119,6 +117,9 @@ func (o rehearseOptions) rehearsal(h *house) (rehearse.Rehearsal, error) {
 		if stage != rehearse.Blank && !slices.Contains(rehearse.Stages(), stage) {
 			return r, &usageError{fmt.Errorf("%s %s: the stages are %v", flag, stage, rehearse.Stages())}
 		}
+	}
+	if o.stop && (o.keep || o.plan) {
+		return r, &usageError{errors.New("--stop does nothing else: leave --keep and --plan out")}
 	}
 	if o.machines < 0 || o.patience < 0 {
 		return r, &usageError{errors.New("--machines and --patience want a number that is not below zero")}

@@ -69,6 +69,7 @@ func TestAllThatStandsAgainstARehearsalIsToldAtOnce(t *testing.T) {
 	d.run("rehearse", "nobody").exits(2).says("nobody")
 	d.run("rehearse", "--from", "moon").exits(2).says("the stages are")
 	d.run("rehearse", "--from", "mini", "--until", "medium").exits(1).says("cannot stop")
+	d.run("rehearse", "--stop", "--keep").exits(2).says("--stop does nothing else")
 	d.run("rehearse", "--stop").exits(0).says("nothing has been rehearsed")
 }
 
