@@ -175,6 +175,7 @@ type Disk struct {
 	Name       string      `json:"name"`
 	Device     string      `json:"device"`
 	Additional bool        `json:"additional"` // only in hive.partitioning.additional: never formatted by setup
+	Selector   Selector    `json:"selector"`   // hive.partitioning.disks.NAME; Device is DiskAlias(Name) then
 	Table      string      `json:"table"`      // content type: "gpt", "table", "luks", "zfs", "filesystem", ...
 	Partitions []Partition `json:"partitions"`
 }
@@ -204,6 +205,7 @@ type Setup struct {
 	Files       []string `json:"files"`   // base names
 	Scripts     []string `json:"scripts"` // command names
 	Unattended  bool     `json:"unattended"`
+	Match       Match    `json:"match"`
 	MiniModules []string `json:"miniModules"` // absolute paths of hive.mini.modules, copied verbatim
 }
 
