@@ -21,13 +21,21 @@ const (
 // Modes are all of them.
 func Modes() []Mode { return []Mode{Fresh, Keep, Add} }
 
-// DiskGUID is the GUID that setup gives the partition table of a disk: a name-based UUID (RFC 9562, version 5) of host and disk. So an
-// installation, also one that was interrupted, is known to be of this host.
-func DiskGUID(host, disk string) string {
+// DiskGUID is the GUID that setup gives the partition table of a disk once everything is installed and verified: a name-based UUID (RFC 9562,
+// version 5) of host and disk. So an earlier installation is known to be of this host.
+func DiskGUID(host, disk string) string { return nameUUID(fmt.Sprintf("%q %q", host, disk)) }
+
+// InstallingGUID is the GUID that the table has while the installation goes on, from the moment the disk was wiped. There is nothing to lose
+// on a disk that carries it: an installation that was interrupted may begin again.
+func InstallingGUID(host, disk string) string {
+	return nameUUID(fmt.Sprintf("installing %q %q", host, disk))
+}
+
+func nameUUID(name string) string {
 	// the namespace is an arbitrary UUID of ours, and stays for ever
 	space := []byte{0x3b, 0x1f, 0x0c, 0x52, 0x8e, 0x4d, 0x4a, 0x61, 0x9d, 0x27, 0x6f, 0x35, 0x70, 0xc1, 0x2a, 0xe4}
 	// version 5 is defined with SHA-1; nothing rests on its strength
-	sum := sha1.Sum(append(space, fmt.Sprintf("%q %q", host, disk)...))
+	sum := sha1.Sum(append(space, name...))
 	u := sum[:16]
 	u[6] = u[6]&0x0f | 0x50
 	u[8] = u[8]&0x3f | 0x80
@@ -38,7 +46,8 @@ func DiskGUID(host, disk string) string {
 type Target struct {
 	Disk   Disk   `json:"disk"`
 	Device Device `json:"device"`
-	// State says what is on it: "blank", "own" (table of this host's earlier installation, complete or not), "foreign".
+	// State says what is on it: "blank", "interrupted" (InstallingGUID: nothing to lose), "own" (DiskGUID: an earlier installation of this
+	// host, with whatever came since), "foreign".
 	State string `json:"state"`
 	// Fate says what will happen to it: "destroy" (fresh, not blank), "format" (blank), "mount".
 	Fate string `json:"fate"`

@@ -17,6 +17,10 @@ func TestDiskGUIDIsAVersion5UUIDAndTellsHostsAndDisksApart(t *testing.T) {
 			t.Errorf("DiskGUID(%q, %q) is that of %s", pair[0], pair[1], other)
 		}
 		seen[id] = pair[0] + "/" + pair[1]
+		installing := InstallingGUID(pair[0], pair[1])
+		if _, twice := seen[installing]; twice || !shape.MatchString(installing) {
+			t.Errorf("InstallingGUID(%q, %q) = %s, which is no UUID of its own", pair[0], pair[1], installing)
+		}
 	}
 	// disks in the field carry it: it must never change
 	if got, want := DiskGUID("web", "main"), "f787225a-4ead-50a5-adcd-bb77bcc4cf51"; got != want {
