@@ -59,6 +59,7 @@ func hiveRules() []hiveRule {
 		{"duplicate-address", duplicateAddresses},
 		{"duplicate-host-id", duplicateHostIDs},
 		{"duplicate-mac", duplicateMACs},
+		{"duplicate-match", duplicateMatch},
 		{"duplicate-target", duplicateTargets},
 		{"shared-labels", sharedLabels},
 		{"sudo-password", sudoPassword},
@@ -71,8 +72,8 @@ func hiveRules() []hiveRule {
 
 // hostRules is the table of rules for one host. The last ones repeat what NixOS itself says.
 func hostRules() []hostRule {
-	return slices.Concat(nameRules(), networkRules(), loginRules(), bootRules(), storageRules(), deploymentRules(),
-		releaseRules())
+	return slices.Concat(nameRules(), networkRules(), loginRules(), bootRules(), storageRules(), setupRules(),
+		deploymentRules(), releaseRules())
 }
 
 func nameRules() []hostRule {
@@ -130,6 +131,10 @@ func storageRules() []hostRule {
 	return []hostRule{
 		{"no-root", noRoot},
 		{"disko-without-disk", diskoWithoutDisk},
+		{"selector-syntax", selectorSyntax},
+		{"selector-table", selectorTable},
+		{"selector-path", selectorPath},
+		{"same-selector", sameSelector},
 		{"duplicate-device", duplicateDevices},
 		{"additional-device", additionalDevices},
 		{"duplicate-label", duplicateLabels},
@@ -138,6 +143,13 @@ func storageRules() []hostRule {
 		{"placeholder-device", placeholderDevices},
 		{"host-id-missing", hostIDMissing},
 		{"host-id-syntax", hostIDSyntax},
+	}
+}
+
+func setupRules() []hostRule {
+	return []hostRule{
+		{"match-syntax", matchSyntax},
+		{"unattended-unknown", unattendedUnknown},
 	}
 }
 

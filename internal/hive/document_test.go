@@ -78,6 +78,7 @@ func ruleGroups() []ruleGroup {
 		{"Logins", loginRules()},
 		{"Boot", bootRules()},
 		{"Storage", storageRules()},
+		{"Installation", setupRules()},
 		{"Deployment and secrets", deploymentRules()},
 		{"Release", releaseRules()},
 	} {

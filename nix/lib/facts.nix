@@ -406,9 +406,12 @@ let
       ];
   formatted = config.hive.partitioning.format.disk or { };
   extra = config.hive.partitioning.additional.disk or { };
+  selectors = config.hive.partitioning.disks;
+  selector = n: lib.genAttrs [ "serial" "wwn" "byId" "size" ] (k: text (selectors.${n}.${k} or null));
   disk = n: d: {
     name = n;
     device = text d.device;
+    selector = selector n;
     additional = extra ? ${n} && !(formatted ? ${n});
     table = text (d.content.type or null);
     partitions = partitionsOf (d.content or null);
@@ -557,7 +560,8 @@ in
       name = n;
       device = text l.device;
     }) config.boot.initrd.luks.devices;
-    disks = mapAttrsToList disk (devices.disk or { });
+    # without disko, a disk that is chosen by what it is would otherwise not be heard of
+    disks = mapAttrsToList disk (lib.mapAttrs (n: _: { device = ""; }) selectors // devices.disk or { });
     pools = poolsOf "zpool" ++ poolsOf "lvm_vg" ++ poolsOf "mdadm";
     disko = {
       enable = hasDisko && (devices.disk or { }) != { } && config.disko.enableConfig;
@@ -566,7 +570,12 @@ in
     };
   };
   setup = {
-    inherit (setup) preScript postScript unattended;
+    inherit (setup)
+      preScript
+      postScript
+      unattended
+      match
+      ;
     files = map (f: text (baseNameOf (toString f))) setup.files;
     scripts = map scriptName setup.scripts;
     miniModules = map text config.hive.mini.modules;

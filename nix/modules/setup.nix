@@ -1,7 +1,9 @@
 # hive.setup: what the installation medium carries for this host besides its disks and its mini system.
-{ lib, ... }:
+{ config, lib, ... }:
 let
   inherit (lib) mkOption types;
+  inherit (config.hive.network.match) mac;
+  texts = types.listOf types.str;
   script = types.coercedTo types.str lib.singleton (types.listOf types.str);
 in
 {
@@ -35,6 +37,32 @@ in
       default = null;
       example = lib.literalExpression ''{ grub = { enable = true; device = "nodev"; efiSupport = true; efiInstallAsRemovable = true; }; }'';
       description = "`boot.loader` of the mini system, in place of the host's own.";
+    };
+    match = {
+      macs = mkOption {
+        type = texts;
+        default = lib.optional (mac != null) mac;
+        defaultText = lib.literalExpression "[ config.hive.network.match.mac ] if that is set";
+        apply = map (m: builtins.replaceStrings [ "-" ] [ ":" ] (lib.toLower m));
+        example = [ "52:54:00:12:34:56" ];
+        description = ''
+          MAC addresses of any of the machine's network cards. A medium recognises the machine of this host by one of them, by
+          `serials` or by `uuids`: any single value will do.
+        '';
+      };
+      serials = mkOption {
+        type = texts;
+        default = [ ];
+        example = [ "PF2ABCDE" ];
+        description = "Serial numbers of the machine, as `setup hardware` on the medium or `dmidecode -s system-serial-number` shows them.";
+      };
+      uuids = mkOption {
+        type = texts;
+        default = [ ];
+        apply = map lib.toLower;
+        example = [ "4c4c4544-0042-3510-8054-b7c04f4e4d32" ];
+        description = "UUIDs of the machine, as `setup hardware` on the medium or `dmidecode -s system-uuid` shows them.";
+      };
     };
     unattended = mkOption {
       type = types.bool;
