@@ -154,7 +154,7 @@ func storageSection(h hive.Host) []Line {
 	var l lines
 	mounted := map[string]bool{}
 	for _, d := range disks(h) {
-		l.add(0, cmp.Or(d.Name, "disk"), d.Device, d.Table, yes(d.Kept, "kept: setup never formats it"))
+		l.add(0, cmp.Or(d.Name, "disk"), cmp.Or(d.Selector, d.Device), d.Table, yes(d.Kept, "kept: setup never formats it"))
 		for _, p := range d.Partitions {
 			mounted[p.MountPoint] = true
 			l.add(1, cmp.Or(p.Name, p.Label, "partition"), p.Size, cmp.Or(p.holds(), p.Use), p.MountPoint, pinned("label ", yes(p.Label != p.Name, p.Label)))
@@ -263,8 +263,22 @@ func setupSection(s hive.Setup) []Line {
 	}
 	l.add(0, "scripts", s.Scripts...)
 	l.add(0, "files", s.Files...)
+	l.add(0, "recognised by", matchText(s.Match)...)
 	l.add(0, "unattended", yes(s.Unattended, "yes"))
 	return l
+}
+
+func matchText(m hive.Match) []string {
+	var parts []string
+	for _, values := range []struct {
+		name string
+		all  []string
+	}{{"MAC ", m.MACs}, {"serial ", m.Serials}, {"UUID ", m.UUIDs}} {
+		for _, v := range values.all {
+			parts = append(parts, values.name+v)
+		}
+	}
+	return parts
 }
 
 func deploymentSection(h hive.Host) []Line {

@@ -513,7 +513,7 @@ func newCardDisk(d Disk) CardDisk {
 		c.Note = clean(d.Table)
 	}
 	room := 1000*(inner-28) - sans(11).of(c.Note)
-	c.Name = sans(11).middle(clean(cmp.Or(shortDevice(d.Device), d.Name)), room)
+	c.Name = sans(11).middle(clean(d.place()), room)
 	c.segments(parts, sizes)
 	return c
 }

@@ -106,7 +106,7 @@ func (s Summary) markdownDisks(b *strings.Builder) {
 func (h Host) diskRows() [][]string {
 	var rows [][]string
 	for _, d := range h.Disks {
-		name := cmp.Or(shortDevice(d.Device), d.Name)
+		name := d.place()
 		if d.Kept {
 			name += " (kept)"
 		}

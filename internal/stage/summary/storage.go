@@ -13,8 +13,9 @@ import (
 type Disk struct {
 	Name       string      `json:"name"`
 	Device     string      `json:"device"`
-	Kept       bool        `json:"kept"`  // setup never formats it
-	Table      string      `json:"table"` // disko's content type: gpt, table, luks, zfs, ...
+	Selector   string      `json:"selector"` // what the machine's disk is found by, instead of a device; empty without one
+	Kept       bool        `json:"kept"`     // setup never formats it
+	Table      string      `json:"table"`    // disko's content type: gpt, table, luks, zfs, ...
 	Partitions []Partition `json:"partitions"`
 }
 
@@ -34,7 +35,9 @@ type Partition struct {
 func disks(h hive.Host) []Disk {
 	out := []Disk{}
 	for _, d := range h.Storage.Disks {
-		disk := Disk{Name: d.Name, Device: d.Device, Kept: d.Additional, Table: d.Table, Partitions: []Partition{}}
+		disk := Disk{
+			Name: d.Name, Device: d.Device, Selector: selectorText(d.Selector), Kept: d.Additional, Table: d.Table, Partitions: []Partition{},
+		}
 		for _, p := range d.Partitions {
 			disk.Partitions = append(disk.Partitions, Partition{
 				Name: p.Name, Label: p.Label, Size: p.Size, Use: use(p, h.Boot.ESP),
@@ -95,6 +98,20 @@ func shortDevice(path string) string {
 	return strings.TrimPrefix(path, "/dev/")
 }
 
+// place is where the disk is, or what it is found by.
+func (d Disk) place() string { return cmp.Or(d.Selector, shortDevice(d.Device), d.Name) }
+
+// selectorText is for example "serial S64DNX0T, size 500G".
+func selectorText(s hive.Selector) string {
+	var parts []string
+	for _, v := range [][2]string{{"serial ", s.Serial}, {"wwn ", s.WWN}, {"by-id ", s.ByID}, {"size ", s.Size}} {
+		if v[1] != "" {
+			parts = append(parts, v[0]+v[1])
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
 // text is for example "by-id virtio-OS: ESP vfat /boot, root ext4 /".
 func (d Disk) text() string {
 	var parts []string
@@ -104,7 +121,7 @@ func (d Disk) text() string {
 	if len(parts) == 0 {
 		parts = present(d.Table)
 	}
-	name := cmp.Or(shortDevice(d.Device), d.Name)
+	name := d.place()
 	if d.Kept {
 		name += " (kept)"
 	}

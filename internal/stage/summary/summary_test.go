@@ -188,6 +188,23 @@ func TestDisksAreSaidWithTheirLayout(t *testing.T) {
 	}
 }
 
+func TestADiskThatIsLookedForIsSaidByWhatItIs(t *testing.T) {
+	in := oneHost()
+	h := &in.Hive.Hosts[0]
+	h.Storage.Disks = []hive.Disk{{Name: "main", Device: hive.DiskAlias("main"), Table: "gpt", Selector: hive.Selector{Serial: "S64", Size: "500G"}}}
+	h.Setup.Match = hive.Match{MACs: []string{"52:54:00:00:00:01"}, UUIDs: []string{"4c4c"}}
+	s := New(in)
+	if got := s.Hosts[0].diskTexts()[0]; got != "serial S64, size 500G: gpt" {
+		t.Errorf("%q", got)
+	}
+	details := Text(Detail(*h, in))
+	for _, want := range []string{"serial S64, size 500G", "MAC 52:54:00:00:00:01", "UUID 4c4c"} {
+		if !strings.Contains(details, want) {
+			t.Errorf("the details do not say %q:\n%s", want, details)
+		}
+	}
+}
+
 func TestPartitionsAreJudgedByContentThenMountPointThenType(t *testing.T) {
 	tests := []struct {
 		p    hive.Partition
