@@ -190,6 +190,12 @@ type Partition struct {
 	Format     string `json:"format"`  // file system type
 	MountPoint string `json:"mountPoint"`
 	Pool       string `json:"pool"` // pool or volume group the partition belongs to
+
+	// Where it lies, in the words of sgdisk and parted: what setup lays out has to be what disko would.
+	Number    int    `json:"number"`    // in the table, from 1; 0: unknown, or no partition
+	Start     string `json:"start"`     // "0": the next free place
+	End       string `json:"end"`       // "+512M", "-0"
+	Alignment int    `json:"alignment"` // in sectors; 0: the program's own
 }
 
 // Pool is a ZFS pool, LVM volume group or md array that spans partitions.

@@ -383,6 +383,10 @@ let
     label = text (p.label or p.name or n);
     size = text (p.size or p.end or "");
     type = text (p.type or "");
+    number = p._index or 0;
+    start = text (p.start or null);
+    end = text (p.end or null);
+    alignment = p.alignment or 0;
   } // contentOf (p.content or null);
   partitionsOf =
     c:
@@ -400,6 +404,10 @@ let
             label = "";
             size = "100%";
             type = "";
+            number = 0;
+            start = "";
+            end = "";
+            alignment = 0;
           }
           // contentOf c
         )
