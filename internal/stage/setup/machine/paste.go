@@ -33,3 +33,11 @@ func text(value string) string {
 	escaped := strings.NewReplacer(`\`, `\\`, `"`, `\"`, "$", `\$`, "\n", `\n`, "\r", `\r`, "\t", `\t`).Replace(value)
 	return `"` + escaped + `"`
 }
+
+// cardLine is the line of a definition that names a network card by what does not change with the kernel.
+func cardLine(c hive.Card) string {
+	if c.MAC == "" {
+		return "hive.network.interface = " + text(c.Name) + ";"
+	}
+	return "hive.network.match.mac = " + text(c.MAC) + ";"
+}
