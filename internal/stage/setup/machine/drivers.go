@@ -19,7 +19,7 @@ func Drivers(h hive.MediumHost, targets []hive.Target) []hive.Problem {
 	if len(needed) == 0 {
 		return nil
 	}
-	builtin, err := builtin(h.ModulesFolder)
+	inKernel, err := builtin(h.ModulesFolder)
 	if err != nil {
 		return []hive.Problem{{
 			Host: h.Name, Option: "boot.kernelPackages", Severity: hive.Error, Rule: "initrd-unproven",
@@ -29,7 +29,7 @@ func Drivers(h hive.MediumHost, targets []hive.Target) []hive.Problem {
 	}
 	var found []hive.Problem
 	for _, t := range needed {
-		if missing := lacking(t.Device.Drivers, h.InitrdModules, builtin); len(missing) > 0 {
+		if missing := lacking(t.Device.Drivers, h.InitrdModules, inKernel); len(missing) > 0 {
 			found = append(found, lacksDrivers(h.Name, t, missing))
 		}
 	}
@@ -74,11 +74,11 @@ func neededForBoot(p hive.Plan, part hive.Partition) bool {
 }
 
 // lacking are the modules that are neither in the initrd nor in the kernel.
-func lacking(drivers, initrd, builtin []string) []string {
+func lacking(drivers, initrd, inKernel []string) []string {
 	var missing []string
 	for _, d := range drivers {
 		same := func(name string) bool { return underscored(name) == underscored(d) }
-		if !slices.ContainsFunc(initrd, same) && !slices.ContainsFunc(builtin, same) && !slices.Contains(missing, d) {
+		if !slices.ContainsFunc(initrd, same) && !slices.ContainsFunc(inKernel, same) && !slices.Contains(missing, d) {
 			missing = append(missing, d)
 		}
 	}

@@ -41,3 +41,12 @@ func cardLine(c hive.Card) string {
 	}
 	return "hive.network.match.mac = " + text(c.MAC) + ";"
 }
+
+// texts is a list of string literals.
+func texts(values []string) string {
+	quoted := make([]string, len(values))
+	for i, v := range values {
+		quoted[i] = text(v)
+	}
+	return "[ " + strings.Join(quoted, " ") + " ]"
+}
