@@ -22,7 +22,7 @@ var floors = [][]string{
 	{"nix", "internal/hive", "internal/run", "internal/progress"},
 	{
 		"internal/nix", "internal/pin", "internal/generate", "internal/blockdev", "internal/remote", "internal/colmena",
-		"internal/kube", "internal/secret", "internal/vm", "internal/ui",
+		"internal/kube", "internal/secret", "internal/discovery", "internal/vm", "internal/ui",
 	},
 	{
 		"internal/stage/workspace", "internal/stage/define", "internal/stage/medium", "internal/stage/install",
@@ -51,10 +51,15 @@ var fences = []struct {
 	{prefix: "golang.org/x/sys/unix", allowed: []string{"internal/blockdev", "internal/run", "internal/stage/setup"}, testsFree: true},
 	{prefix: "filippo.io/age", allowed: []string{"internal/secret"}},
 	{prefix: "golang.org/x/crypto/", allowed: []string{"internal/remote", "internal/secret", "internal/stage/workspace", "internal/stage/install"}},
+	{prefix: "golang.org/x/net/", allowed: []string{"internal/discovery"}},
+	{prefix: "github.com/pion/", allowed: []string{"internal/discovery"}},
+	{prefix: "github.com/boombuler/barcode", allowed: []string{"internal/stage/setup"}}, // QR codes of the console
+	{prefix: "github.com/muesli/cancelreader", allowed: []string{"internal/ui"}},
 	{prefix: "golang.org/x/sync/"},
 	{prefix: "golang.org/x/mod/semver"},
 	{prefix: "github.com/creack/pty", testsOnly: true},
 	{prefix: "github.com/google/go-cmp/", testsOnly: true},
+	{prefix: "github.com/makiuchi-d/gozxing", testsOnly: true}, // reads QR codes back
 	{prefix: "github.com/rogpeppe/go-internal/", testsOnly: true},
 }
 
