@@ -74,6 +74,21 @@ func hostDocument(h hive.Host, miniModules []string) (map[string]any, error) {
 	}, nil
 }
 
+// mediumDocument is medium.json: the part of the facts that travels on the medium of the host, for the program that installs it.
+func mediumDocument(h hive.Host) (map[string]any, error) {
+	plan := hive.PlanOf(h)
+	text, err := json.Marshal(plan)
+	if err != nil {
+		return nil, fmt.Errorf("host %q: write its plan: %w", h.Name, err)
+	}
+	document, err := decode(text)
+	if err != nil {
+		return nil, fmt.Errorf("host %q: write its plan: %w", h.Name, err)
+	}
+	sum, err := plan.Hash()
+	return map[string]any{"schema": hive.ManifestSchema, "plan": document, "planHash": sum}, err
+}
+
 // deployerHasPassword looks the deployer up among the users: the facts name it without saying so again.
 func deployerHasPassword(h hive.Host) bool {
 	return slices.ContainsFunc(h.Users, func(u hive.User) bool { return u.Name == h.Deployer.Name && u.HasPassword })

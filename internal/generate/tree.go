@@ -42,6 +42,8 @@ const (
 	manifestName = ".manifest.json" // what we wrote, to tell hand edits from our own text
 	hiveJSON     = "hive.json"
 	hostJSON     = "host.json"
+	mediumJSON   = "medium.json" // of one host: what an installation makes of its machine
+	allFolder    = "_all"        // the medium of all hosts of a platform
 	modulesName  = "modules" // of one host: its hive.mini.modules
 )
 
@@ -78,6 +80,8 @@ func (t *Tree) addNix() error {
 		}
 		switch {
 		case name == "entry/iso.nix": // one for each host, see addHost
+		case name == "entry/all.nix":
+			t.Files[path.Join(allFolder, "iso.nix")] = content
 		case path.Dir(name) == "entry":
 			t.Files[path.Base(name)] = content
 		default:
@@ -134,6 +138,8 @@ func (t *Tree) addHost(h hive.Host, modules map[string][]byte) error {
 	t.Files[path.Join(h.Name, "mini_sys.nix")] = mini
 	document, err := hostDocument(h, names)
 	problems = append(problems, err, t.addJSON(path.Join(h.Name, hostJSON), document))
+	document, err = mediumDocument(h)
+	problems = append(problems, err, t.addJSON(path.Join(h.Name, mediumJSON), document))
 	return joinSecrets(problems)
 }
 

@@ -15,6 +15,12 @@ let
       inherit (hive.hosts.${name}) without;
     };
   nodes = builtins.mapAttrs (name: _: evaluate name [ ]) hive.hosts;
+  configure =
+    nixpkgs: modules:
+    import (nixpkgs + "/nixos/lib/eval-config.nix") {
+      system = null;
+      inherit modules;
+    };
 in
 {
   inherit pins hive evaluate;
@@ -23,10 +29,7 @@ in
   formatting = name: evaluate name [ ({ lib, ... }: { hive.partitioning.additional = lib.mkForce { }; }) ];
 
   # A configuration of plain NixOS, such as a stage file, with the host's own nixpkgs.
-  plain =
-    name: modules:
-    import (pins.nixpkgsOf name + "/nixos/lib/eval-config.nix") {
-      system = null;
-      inherit modules;
-    };
+  plain = name: configure (pins.nixpkgsOf name);
+  # One that is no single host's.
+  common = configure pins.nixpkgs;
 }

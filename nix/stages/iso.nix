@@ -1,8 +1,8 @@
-# Stage 0: the installation image of one host, as a NixOS module. It knows the host's network, users and disks, and
-# carries the closure of its mini system, so that nothing is evaluated or downloaded on the machine.
+# Stage 0: the installation image of one host or of several, as a NixOS module. It knows the hosts' networks, users and disks,
+# and carries the closures of their mini systems, so that nothing is evaluated or downloaded on a machine.
 {
   tree, # the generated folder
-  name, # the host
+  names, # the hosts, all of one platform
 }:
 {
   config,
@@ -13,126 +13,124 @@
   ...
 }:
 let
+  cfg = config.hive.medium;
   hosts = import (tree + "/_hive/lib/hosts.nix") { inherit tree; };
-  host = builtins.fromJSON (builtins.readFile (tree + "/${name}/host.json"));
-  full = hosts.evaluate name [ ];
-  formatting = hosts.formatting name;
-  mini = hosts.plain name ([ (tree + "/${name}/mini_sys.nix") ] ++ config.hive.medium.modules);
-
-  setup = full.config.hive.setup;
-  hasDisks = host.diskLayout;
-  toplevel = mini.config.system.build.toplevel;
-  build = n: full.config.system.build.${n};
-
-  shell = n: lines: pkgs.writeShellScript n (lib.concatStringsSep "\n" ([ "set -euo pipefail" ] ++ lines));
-  command =
-    s:
-    if lib.isDerivation s then
-      s
-    else
-      pkgs.runCommand "script-${baseNameOf (toString s)}" { } ''
-        mkdir -p $out/bin
-        cp ${s} $out/bin/${lib.escapeShellArg (baseNameOf (toString s))}
-        chmod +x $out/bin/*
-      '';
-  file = f: {
-    name = "nixos/files/${baseNameOf (toString f)}";
-    value.source = f;
-  };
+  alone = builtins.length names == 1;
+  carried = map (
+    name:
+    import ../lib/medium.nix {
+      inherit
+        tree
+        hosts
+        name
+        alone
+        lib
+        pkgs
+        ;
+      miniModules = cfg.modules;
+    }
+  ) names;
 
   manifest = {
-    schema = import (tree + "/_hive/lib/schema.nix");
-    inherit name;
-    system = "${toplevel}";
-    closure = "${pkgs.closureInfo { rootPaths = [ toplevel ]; }}";
-    preScript = "${shell "pre-setup" setup.preScript}";
-    postScript = "${shell "post-setup" setup.postScript}";
-  }
-  // lib.optionalAttrs hasDisks {
-    # format and mount only what is this host's to format; mount everything
-    diskoScript = "${formatting.config.system.build.diskoScript}";
-    formatScript = "${formatting.config.system.build.formatScript}";
-    mountScript = "${build "mountScript"}";
+    schema =
+      let
+        schemas = lib.unique (map (c: c.schema) carried);
+      in
+      if builtins.length schemas == 1 then
+        builtins.head schemas
+      else
+        throw "the hosts' medium.json are of different versions of the program: run `nixos-staged-hive generate` again";
+    inherit volume;
+    hosts = map (c: c.manifest) carried;
   };
-
+  # Stage 1 of the medium finds it by this label: two media with one label would boot each other's store.
   volume =
     let
-      short = lib.toUpper (builtins.substring 0 8 (lib.concatStrings (builtins.filter builtins.isString (builtins.split "[^A-Za-z0-9]" name))));
-      hash = lib.toUpper (builtins.substring 0 8 (builtins.hashString "sha256" (builtins.unsafeDiscardStringContext (builtins.toJSON manifest))));
+      word = builtins.concatStringsSep "" (builtins.filter builtins.isString (builtins.split "[^A-Za-z0-9]" label));
+      content = builtins.unsafeDiscardStringContext (builtins.toJSON [ manifest.hosts cfg.setup ]);
     in
-    # Stage 1 of the medium finds it by this label: two media with one label would boot each other's store.
-    "NSH-${short}-${hash}";
+    lib.toUpper "NSH-${builtins.substring 0 8 word}-${builtins.substring 0 8 (builtins.hashString "sha256" content)}";
+  label = if alone then builtins.head names else "ALL";
+
+  # Which modules an initrd has is known once it is built: the name of the file that lists them gives way to what it lists.
+  manifestFile =
+    pkgs.runCommand "manifest.json"
+      {
+        text = builtins.toJSON manifest;
+        passAsFile = [ "text" ];
+      }
+      ''
+        cp "$textPath" manifest
+        ${lib.concatMapStrings (c: ''
+          list=$(sed -e 's/.*/"&"/' ${c.initrdModules} | paste -s -d , -)
+          sed -e "s|\"${c.initrdModules}\"|$list|" manifest > with
+          mv with manifest
+        '') carried}
+        cp manifest $out
+      '';
+
+  # Secrets go in here while the image is written: this file lies in it uncompressed, and is found by how it begins.
+  # internal/secret has the same Magic and RegionSize.
+  region = pkgs.runCommand "injected" { } ''
+    printf %s 'nixos-staged-hive injected region 1 untouched...................' > $out
+    truncate -s 1048576 $out
+  '';
 in
 {
-  imports = [ (modulesPath + "/installer/cd-dvd/installation-cd-minimal.nix") ];
+  imports = [
+    (modulesPath + "/installer/cd-dvd/installation-cd-minimal.nix")
+    (import ./medium/network.nix { hosts = map (c: c.host) carried; })
+    (import ./medium/system.nix { hosts = map (c: c.host) carried; })
+    (import ./medium/setup.nix { inherit carried; })
+  ];
 
-  options.hive.medium.modules = lib.mkOption {
-    type = lib.types.listOf lib.types.raw;
-    default = [ ];
-    internal = true;
-    description = "Further modules of the mini system on the medium. A rehearsal has one.";
+  # Its user, its empty passwords and its advice are for a medium that knows nobody; the rest of it is in ./medium/system.nix.
+  disabledModules = [ "profiles/installation-device.nix" ];
+
+  options.hive.medium = {
+    modules = lib.mkOption {
+      type = lib.types.listOf lib.types.raw;
+      default = [ ];
+      internal = true;
+      description = "Further modules of the mini systems on the medium. A rehearsal has one.";
+    };
+    setup = lib.mkOption {
+      type = lib.types.nullOr lib.types.str;
+      default = null;
+      internal = true;
+      description = "Store path of the program that is `setup` on the medium: one static executable for its platform.";
+    };
+    manifest = lib.mkOption {
+      type = lib.types.attrs;
+      default = manifest;
+      internal = true;
+      readOnly = true;
+      description = "What the medium says of itself: internal/hive.Manifest.";
+    };
+    passwords = lib.mkOption {
+      type = lib.types.listOf lib.types.attrs;
+      default = map (c: c.password) carried;
+      internal = true;
+      readOnly = true;
+      description = "How the password of each host's deployer is set.";
+    };
   };
 
   config = lib.mkMerge [
     {
       isoImage = {
         volumeID = volume;
+        # the default takes longer than all the rest of a build together
         squashfsCompression = "zstd -Xcompression-level 6";
+        contents = [
+          {
+            source = region;
+            target = "/nixos-staged-hive/injected";
+          }
+        ];
       };
-      documentation.enable = lib.mkForce false;
-      networking = {
-        hostName = lib.mkForce "${host.hostName}-setup";
-        hostId = lib.mkIf (host.hostId != "") (lib.mkForce host.hostId);
-        useNetworkd = true;
-        useDHCP = lib.mkForce false;
-        wireless.enable = lib.mkForce false;
-      };
-      systemd.network = {
-        enable = true;
-        units = lib.mapAttrs (_: text: { inherit text; }) host.units;
-      };
-      services.openssh = {
-        enable = true;
-        settings = {
-          PasswordAuthentication = lib.mkForce false;
-          KbdInteractiveAuthentication = lib.mkForce false;
-          PermitRootLogin = lib.mkForce "prohibit-password";
-        };
-      };
-      users.users.root.openssh.authorizedKeys.keys = host.deployer.keys;
-      # Disks of every kind the host uses, and no ZFS where it does not: it holds kernels back. The option was a list of
-      # names before NixOS 24.05, and takes one ever since.
-      boot.supportedFilesystems =
-        if options.boot.supportedFilesystems.type.name == "listOf" then
-          lib.mkForce (lib.unique (host.supportedFileSystems ++ [ "btrfs" "ext4" "vfat" "xfs" ]))
-        else
-          lib.mkMerge [
-            host.supportedFileSystems
-            (lib.mkIf (!(builtins.elem "zfs" host.supportedFileSystems)) { zfs = lib.mkForce false; })
-          ];
-      environment.systemPackages = map command setup.scripts;
-      environment.etc = builtins.listToAttrs (map file setup.files) // {
-        "nixos-staged-hive/manifest.json".text = builtins.toJSON manifest;
-        "nixos/configuration.nix".source = tree + "/${name}/mini_sys.nix";
-        "nixos/host.json".source = tree + "/${name}/host.json";
-      };
+      environment.etc."nixos-staged-hive/manifest.json".source = manifestFile;
     }
-    (lib.mkIf (host.deployer.name != "root") {
-      users.users.${host.deployer.name} = {
-        isNormalUser = true;
-        extraGroups = [ "wheel" ];
-        openssh.authorizedKeys.keys = host.deployer.keys;
-      };
-    })
-    (lib.optionalAttrs (options.nixpkgs ? hostPlatform) { nixpkgs.hostPlatform = host.system; })
-    (lib.optionalAttrs (lib.hasAttrByPath [ "system" "installer" "channel" "enable" ] options) {
-      # no copy of nixpkgs on the stick
-      system.installer.channel.enable = lib.mkForce false;
-    })
-    {
-      time.timeZone = lib.mkIf (host.timeZone != null) host.timeZone;
-      i18n.defaultLocale = lib.mkIf (host.locale != null) host.locale;
-      console.keyMap = lib.mkIf (host.keyMap != null) (lib.mkForce host.keyMap);
-    }
+    (lib.mkIf alone { environment.etc.nixos.source = (builtins.head carried).configuration; })
   ];
 }
