@@ -70,6 +70,11 @@ type Intent struct {
 	Confirm  []string  `json:"confirm"`
 	Resume   *Journal  `json:"resume"` // an earlier run that was interrupted; nil without one
 	Problems []Problem `json:"problems"`
+	// Running says that an installation goes on at the moment; its host is in the journal.
+	Running bool `json:"running"`
+	// After is the number of the last event before the run that goes on, or else of the last one there is: who follows from here sees the run
+	// that goes on or comes next, and none before.
+	After int `json:"after"`
 }
 
 // Refused reports whether a problem forbids to go on.
