@@ -31,6 +31,7 @@ type Streams struct {
 	Colour bool // a terminal may be given colours (NO_COLOR is not set, TERM is not dumb)
 	Dumb   bool // TERM=dumb or empty: the cursor cannot be moved
 	Simple bool // TERM=linux: the console's font has line drawing, but no check marks and round corners
+	ASCII  bool // TERM=vt102, vt220 and the like: a serial line, of which nothing but ASCII can be relied on
 }
 
 // New looks at the files and at the environment (KEY=VALUE): TERM, and NO_COLOR as https://no-color.org has it.
@@ -54,6 +55,7 @@ func New(in, out, err *os.File, environ []string) *Streams {
 		Colour:      !noColour && !dumb,
 		Dumb:        dumb,
 		Simple:      termName == "linux",
+		ASCII:       strings.HasPrefix(termName, "vt"),
 	}
 }
 
@@ -107,6 +109,7 @@ const (
 	Bad
 	Strong
 	Faint
+	Scanned // white on black whatever the theme: a code that a camera reads
 )
 
 // style uses the terminal's own 16 colours, so that every theme and every terminal shows them as its user chose.
@@ -123,6 +126,8 @@ func (t Tone) style() lipgloss.Style {
 		return style.Bold(true)
 	case Faint:
 		return style.Faint(true)
+	case Scanned:
+		return style.Foreground(lipgloss.BrightWhite).Background(lipgloss.Black)
 	case Plain:
 	}
 	return style
