@@ -8,6 +8,7 @@
 {
   tree, # path of the generated folder, as text
   rehearsal, # path of a JSON document, as text: what each host needs, see `guest`
+  setup ? null, # store path of the program for the medium, as ./tree.nix takes it
 }:
 let
   path = text: /. + text;
@@ -90,7 +91,10 @@ builtins.mapAttrs (
           (generated + "/${name}/iso.nix")
           module
           {
-            hive.medium.modules = [ miniModule ];
+            hive.medium = {
+              modules = [ miniModule ];
+              inherit setup;
+            };
             boot.kernelParams = spec.mediumParameters;
           }
         ]

@@ -1,22 +1,48 @@
-# For boards that boot from a card, such as a Raspberry Pi: its mini system as an image for the card. There is no medium and no
-# installation; the image grows to the size of the card when it is first booted.
+# For boards that boot from a card, such as a Raspberry Pi: the mini system of a host as an image for its card. There is no
+# medium and no installation; the image grows to the size of the card when it is first booted, and sshd makes host keys then.
 {
   tree, # the generated folder
   name, # the host
 }:
 {
+  config,
   lib,
   modulesPath,
+  options,
   ...
 }:
+let
+  root = toString (config.fileSystems."/".device or null);
+  after = folder: if lib.hasPrefix "/dev/disk/${folder}/" root then lib.removePrefix "/dev/disk/${folder}/" root else null;
+  label = after "by-label";
+  # NixOS 24.05 and older know one label
+  fits = label != null && (label == "NIXOS_SD" || options.sdImage ? rootVolumeLabel) || after "by-uuid" != null;
+in
 {
   imports = [
     (modulesPath + "/installer/sd-card/sd-image-aarch64.nix")
     (tree + "/${name}/mini_sys.nix")
   ];
-  # A rescue system's tools and file systems belong on media.
+  # the tools of a rescue system
   disabledModules = [ "profiles/base.nix" ];
-  # The card's own layout, where the host names no disks: what is on the image is what it mounts.
-  # The file is written to a card as it is.
-  sdImage.compressImage = false;
+
+  config = lib.mkMerge [
+    {
+      assertions = [
+        {
+          assertion = fits;
+          message = ''
+            ${name} mounts its root from ${root}, which the image of a card does not have. Set
+            fileSystems."/" = { device = "/dev/disk/by-label/NIXOS_SD"; fsType = "ext4"; };
+          '';
+        }
+      ];
+      # The image is made to fit the host's own entries; whoever writes it to a card writes it as it is.
+      sdImage.compressImage = false;
+      # Nothing puts the hash of the password onto the card. Until the full system is deployed, the keys are what lets in.
+      security.sudo.wheelNeedsPassword = lib.mkOverride 49 false;
+    }
+    (lib.optionalAttrs (options.sdImage ? rootVolumeLabel) { sdImage.rootVolumeLabel = lib.mkIf (label != null) label; })
+    { sdImage.rootPartitionUUID = after "by-uuid"; }
+  ];
 }
