@@ -51,6 +51,7 @@ let
     in
     lib.toUpper "NSH-${builtins.substring 0 8 word}-${builtins.substring 0 8 (builtins.hashString "sha256" content)}";
   label = if alone then builtins.head names else "ALL";
+  fileName = lib.strings.sanitizeDerivationName "nixos-setup-${if alone then builtins.head names else pkgs.stdenv.hostPlatform.system}";
 
   # Which modules an initrd has is known once it is built: the name of the file that lists them gives way to what it lists.
   manifestFile =
@@ -131,6 +132,13 @@ in
       };
       environment.etc."nixos-staged-hive/manifest.json".source = manifestFile;
     }
+    # named by what it is for; the option moved with NixOS 25.05
+    (
+      if lib.hasAttrByPath [ "image" "baseName" ] options then
+        { image.baseName = lib.mkForce fileName; }
+      else
+        { isoImage.isoName = lib.mkForce "${fileName}.iso"; }
+    )
     (lib.mkIf alone { environment.etc.nixos.source = (builtins.head carried).configuration; })
   ];
 }

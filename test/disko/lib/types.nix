@@ -157,6 +157,7 @@ let
             start = opt types.str "0";
             end = opt types.str (if config.size == "100%" then "-0" else "+${config.size}");
             alignment = opt types.int 0;
+            _index = opt types.int (placeOf name partitions) // { internal = true; };
             # small and special partitions come first, the one that takes the rest comes last
             priority = opt types.int (if config.size == "100%" then 9001 else if config.type == "EF02" then 100 else 1000);
             hybrid = maybe types.attrs;
@@ -176,6 +177,7 @@ let
             end = opt types.str "100%";
             flags = strings;
             bootable = opt types.bool false;
+            _index = opt types.int (place name) // { internal = true; };
             content = inPartition { type = "partition"; inherit (config) name; device = numbered parent.device (place name); };
           };
         };

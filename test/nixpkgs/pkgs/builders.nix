@@ -121,6 +121,14 @@ in
       echo 0 > $out/total-nar-size
       : > $out/registration
     '';
+  # Each module alone: which others it needs, only a kernel knows.
+  makeModulesClosure =
+    { rootModules, kernel, firmware ? [ ], allowMissing ? false }:
+    shell "${kernel.name}-shrunk" { inherit rootModules; } ''
+      ${withTools}
+      mkdir -p $out/lib/modules/${kernel.version}
+      for module in $rootModules; do : > $out/lib/modules/${kernel.version}/$module.ko.xz; done
+    '';
   makeWrapper = pkgs.hello;
   makeInitrdNG = args: pkgs.writeText (args.name or "initrd") "a stand-in for an initrd\n";
 }

@@ -101,6 +101,7 @@ let
     k3s = "1.29.4+k3s1";
     k9s = "0.32.4";
     kbd = "2.6.4";
+    kexec-tools = "2.0.28";
     kmod = "31";
     kubectl = "1.30.1";
     kubernetes-helm = "3.15.0";

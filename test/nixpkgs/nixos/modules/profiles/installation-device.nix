@@ -1,5 +1,5 @@
 # A system somebody installs another one from.
-{ config, lib, pkgs, ... }:
+{ lib, pkgs, ... }:
 {
   imports = [ ../installer/scan/not-detected.nix ];
   config = {
@@ -13,7 +13,6 @@
     services.openssh.settings.PermitRootLogin = lib.mkDefault "yes";
     networking.wireless = { enable = lib.mkDefault true; userControlled.enable = true; };
     systemd.services.wpa_supplicant.wantedBy = lib.mkOverride 50 [ ];
-    system.stateVersion = lib.mkDefault lib.trivial.release;
     environment.variables.GC_INITIAL_HEAP_SIZE = "1M";
     boot.swraid.enable = true;
     boot.swraid.mdadmConf = "PROGRAM ${pkgs.coreutils}/bin/true";

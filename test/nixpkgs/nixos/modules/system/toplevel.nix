@@ -56,6 +56,7 @@ in
       default = if config.networking.hostName == "" then "unnamed" else config.networking.hostName;
     };
     extraDependencies = opt (types.listOf types.path) [ ];
+    modulesTree = opt types.raw config.boot.kernelPackages.kernel;
     extraSystemBuilderCmds = opt types.lines "";
     checks = opt (types.listOf types.package) [ ];
     activationScripts = opt (types.attrsOf (types.either types.str (types.submodule {
@@ -85,6 +86,7 @@ in
       ln -s ${contents} $out/system.json
       ln -s ${config.system.build.etc} $out/etc
       ln -s ${config.boot.kernelPackages.kernel} $out/kernel
+      ln -s ${config.system.modulesTree} $out/kernel-modules
       printf %s ${lib.escapeShellArg config.system.nixos.label} > $out/nixos-version
       printf %s ${pkgs.stdenv.hostPlatform.system} > $out/system
       {

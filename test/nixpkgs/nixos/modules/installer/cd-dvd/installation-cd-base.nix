@@ -11,4 +11,5 @@
   isoImage.makeUsbBootable = true;
   swapDevices = lib.mkImageMediaOverride [ ];
   boot.initrd.luks.devices = lib.mkImageMediaOverride { };
+  system.stateVersion = lib.mkDefault lib.trivial.release;
 }
