@@ -28,6 +28,11 @@ type Build struct {
 	Settings  map[string]string // settings of nix.conf, such as max-jobs or builders
 	ShowTrace bool
 
+	// Word lets the evaluation tell secrets: what the file traces with this word before it goes to Told and nowhere else, neither to Log
+	// nor into an error. The file gets it as its argument "word". It has to be one that nobody can guess, and made for this build alone.
+	Word string
+	Told func(text string) // called with what follows the word on a line, while evaluation goes on
+
 	Progress progress.Sink
 	Task     string // of the events; empty is "build". Downloads have a task of their own, "download"
 	Host     string // of the events
@@ -109,6 +114,9 @@ func (u unit) derivation() string {
 func (c Client) instantiate(ctx context.Context, b Build, root string) ([]unit, error) {
 	var said errorLines
 	stderr := &lineWriter{line: func(l string) {
+		if b.told(l) {
+			return
+		}
 		said.add(l)
 		if b.Log != nil {
 			b.Log("", l)
@@ -121,6 +129,7 @@ func (c Client) instantiate(ctx context.Context, b Build, root string) ([]unit, 
 	if missing, ok := asMissing(err); ok {
 		return nil, missing
 	}
+	err = b.discreet(err)
 	if err != nil && ctx.Err() != nil {
 		return nil, err
 	}
@@ -128,6 +137,29 @@ func (c Client) instantiate(ctx context.Context, b Build, root string) ([]unit, 
 		return nil, parseError(said.text(), err)
 	}
 	return b.units(root, lines(out))
+}
+
+// told passes on a line that begins with the word.
+func (b Build) told(line string) bool {
+	if b.Word == "" {
+		return false
+	}
+	text, ok := strings.CutPrefix(line, "trace: "+b.Word+" ")
+	if ok && b.Told != nil {
+		b.Told(text)
+	}
+	return ok
+}
+
+// discreet takes what the evaluation said out of its error, which keeps the last of it as it was printed.
+func (b Build) discreet(err error) error {
+	failed, ok := errors.AsType[*run.Error](err)
+	if b.Word == "" || !ok {
+		return err
+	}
+	quiet := *failed
+	quiet.Stderr = nil
+	return &quiet
 }
 
 func (b Build) instantiation(root string) run.Command {
@@ -139,6 +171,9 @@ func (b Build) instantiation(root string) run.Command {
 	args = append(args, b.File)
 	for _, k := range slices.Sorted(maps.Keys(b.Args)) {
 		args = append(args, "--argstr", k, b.Args[k])
+	}
+	if b.Word != "" {
+		args = append(args, "--argstr", "word", b.Word)
 	}
 	for _, a := range b.Attrs {
 		args = append(args, "-A", a)
