@@ -19,6 +19,8 @@ type Observation struct {
 	Advice  string `json:"advice"`  // one sentence; may be empty
 	// Final says that a machine answered and waiting longer will not change it.
 	Final bool `json:"final"`
+
+	reason remote.Reason // empty if a machine was spoken with
 }
 
 func (o Observation) String() string {
@@ -41,7 +43,7 @@ func observe(at place, err error) Observation {
 		o.Final = true // no ssh on this computer: nothing to wait for
 		return o
 	}
-	o.Said, o.Advice = string(connection.Reason), connection.Hint()
+	o.reason, o.Said, o.Advice = connection.Reason, string(connection.Reason), connection.Hint()
 	if connection.Text != "" && !strings.EqualFold(connection.Text, o.Said) {
 		o.Said += " (" + connection.Text + ")"
 	}

@@ -86,7 +86,9 @@ func (e *ConsentError) Hint() string {
 // BusyError is a medium that installs another host at the moment.
 type BusyError struct{ Host string }
 
-func (e *BusyError) Error() string { return "the machine is being installed as " + e.Host + " at the moment" }
+func (e *BusyError) Error() string {
+	return "the machine is being installed as " + e.Host + " at the moment"
+}
 
 // FailedError is an installation that ended badly. The machine still runs from its medium.
 type FailedError struct {
@@ -121,7 +123,9 @@ func (e *RestartedError) Error() string {
 }
 
 // Hint says what the user can do.
-func (e *RestartedError) Hint() string { return "run the same command again: what was done and verified is not done twice" }
+func (e *RestartedError) Hint() string {
+	return "run the same command again: what was done and verified is not done twice"
+}
 
 // SilentError is a machine that was lost during an installation, which may go on.
 type SilentError struct {
@@ -307,22 +311,26 @@ func (c *conversation) start(ctx context.Context, intent hive.Intent, serials []
 	if c.order.Then != "" {
 		args = append(args, "--then", c.order.Then)
 	}
-	for {
+	for again := false; ; again = true {
 		out, err := run.Output(ctx, c.medium.Runner, run.Command{Name: "setup", Args: args})
-		connection, lost := errors.AsType[*remote.ConnectionError](err)
 		if err == nil {
 			return nil
 		}
-		if !lost {
+		connection, lost := errors.AsType[*remote.ConnectionError](err)
+		if !lost && !again || ctx.Err() != nil {
 			return c.notStarted(out, err)
 		}
-		c.say("%s while the installation was begun", connection.Reason)
-		now, err := c.plan(ctx)
-		if err != nil {
-			return err
+		if lost {
+			c.say("%s while the installation was begun", connection.Reason)
 		}
-		if now.Running || now.After > intent.After {
+		now, asked := c.plan(ctx)
+		switch {
+		case asked != nil:
+			return asked
+		case now.Running || now.After > intent.After: // the first attempt had come through
 			return nil
+		case !lost:
+			return c.notStarted(out, err)
 		}
 	}
 }
