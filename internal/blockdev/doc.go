@@ -10,6 +10,6 @@
 //     cannot be raced. A forced wipefs or mkfs does not ask for it.
 //   - O_DIRECT passes the page cache by: what was counted as written is on its way to the device, and what is read back comes from it.
 //
-// What lsblk says of contents comes from udev's database, or from the device itself where that is missing and the caller is root. A
-// caller who is neither sees no contents: [Judge] then knows less, and the exclusive open remains.
+// What lsblk says of contents is what udev remembers. Where no udev runs, lsblk (2.38) says nothing of them even to root, so blkid is asked.
+// A caller who may not read the devices then sees no contents: [Judge] knows less, and the exclusive open remains.
 package blockdev

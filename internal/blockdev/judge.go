@@ -43,7 +43,7 @@ const (
 )
 
 // largeMedium is from where on a device is more likely a disk of data than a stick, in bytes.
-const largeMedium = 2e12
+const largeMedium = 2 << 40
 
 // Judge gives every reason against writing an image of so many bytes to the device with this number (MAJOR:MINOR), as the list shows it. None
 // means that the device is a removable medium that nobody uses. The list may be wrong the moment after: [Hold] finds that.
@@ -52,11 +52,11 @@ func Judge(devices []hive.Device, number string, bytes int64) []Reason {
 	if !ok {
 		return []Reason{{Empty, "has no size: nothing is in it, or nothing is behind it", false}}
 	}
-	reasons := slices.Concat(kind(d, disks), size(d, bytes), use(d), relatives(devices, d))
-	if d.Kind == "disk" {
-		reasons = append(reasons, fixed(devices, d)...)
+	what, looks := kind(d, disks), []Reason(nil)
+	if len(what) == 0 {
+		looks = fixed(devices, d)
 	}
-	return reasons
+	return slices.Concat(what, size(d, bytes), use(d), relatives(devices, d), looks)
 }
 
 // Word is what has to be typed to overwrite a device: its serial, or the kernel's name (sdb) if it has none.
@@ -119,9 +119,17 @@ func size(d hive.Device, bytes int64) []Reason {
 		reasons = append(reasons, Reason{ReadOnly, "is read-only; sticks and cards may have a switch for it", false})
 	}
 	if d.Bytes < bytes {
-		reasons = append(reasons, Reason{TooSmall, fmt.Sprintf("holds %s, the image has %s", Size(d.Bytes), Size(bytes)), false})
+		reasons = append(reasons, tooSmall(d.Bytes, bytes))
 	}
 	return reasons
+}
+
+func tooSmall(device, image int64) Reason {
+	has, wants := Size(device), Size(image)
+	if has == wants {
+		has, wants = fmt.Sprintf("%d bytes", device), fmt.Sprintf("%d", image)
+	}
+	return Reason{TooSmall, fmt.Sprintf("holds %s, the image has %s", has, wants), false}
 }
 
 // use judges what lies on the device.

@@ -16,7 +16,8 @@ import (
 var survey string
 
 // List gives all block devices that have a size, as r sees them: whole disks with what lies on them. It runs lsblk and sh, here or on a
-// host. A machine without lsblk gives a *run.MissingError.
+// host. A machine without lsblk gives a *run.MissingError. Where no udev runs it asks the devices themselves for what is on them ([Probe]),
+// as far as the caller may.
 func List(ctx context.Context, r run.Runner) ([]hive.Device, error) {
 	// In the C locale lsblk writes every letter beyond ASCII as \xNN.
 	env := []string{"LC_ALL=C.UTF-8"}
@@ -31,6 +32,11 @@ func List(ctx context.Context, r run.Runner) ([]hive.Device, error) {
 	devices, err := Parse(listed, seen)
 	if err != nil {
 		return nil, fmt.Errorf("list block devices: %w", err)
+	}
+	if strings.Contains(string(seen), "no udev\n") {
+		if probed, err := Probe(ctx, r, devices); err == nil {
+			devices = probed
+		}
 	}
 	return devices, nil
 }

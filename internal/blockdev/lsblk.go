@@ -23,9 +23,9 @@ type entry struct {
 	Serial     text    `json:"serial"`
 	WWN        text    `json:"wwn"`
 	Transport  text    `json:"tran"`
-	Removable  flag    `json:"rm"`
-	Hotplug    flag    `json:"hotplug"`
-	ReadOnly   flag    `json:"ro"`
+	Removable  boolean `json:"rm"`
+	Hotplug    boolean `json:"hotplug"`
+	ReadOnly   boolean `json:"ro"`
 	PTType     text    `json:"pttype"`
 	PTUUID     text    `json:"ptuuid"`
 	FSType     text    `json:"fstype"`
@@ -143,12 +143,12 @@ func (n *number) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// flag is a boolean, also as "0" or "1" (before 2.33), or null.
-type flag bool
+// boolean is true or false, also as "0" or "1" (before 2.33), or null.
+type boolean bool
 
-func (f *flag) UnmarshalJSON(b []byte) error {
+func (v *boolean) UnmarshalJSON(b []byte) error {
 	s, err := scalar(b)
-	*f = s == "1" || s == "true"
+	*v = s == "1" || s == "true"
 	return err
 }
 

@@ -60,6 +60,7 @@ func (s surveyed) ranked(d hive.Device) []string {
 const (
 	bySerial = iota // says maker and serial, which are printed on the disk
 	byNumber        // a number that nobody but the disk says
+	bySCSI          // the same number in another form
 	byUSB           // the serial may be that of the cable
 	byOther         // another name in by-id
 	byPath          // a socket, not a disk
@@ -82,7 +83,7 @@ func rank(link string) int {
 	case begins("nvme-", "ata-", "scsi-S", "mmc-", "virtio-"):
 		return bySerial
 	case begins("scsi-"): // a digit for the kind of number follows
-		return byNumber
+		return bySCSI
 	case begins("usb-"):
 		return byUSB
 	}

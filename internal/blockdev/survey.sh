@@ -2,8 +2,11 @@
 #   link    PATH  TARGET                 what udev named a device
 #   part    MAJOR:MINOR  NUMBER  START   of a partition, START in units of 512 bytes
 #   driver  MAJOR:MINOR  MODULE          from a disk up to its bus, in this order
+#   no udev                              if nobody keeps /run/udev
 # Programs: readlink. A loop over nothing leaves its pattern, which is not there.
 tab=$(printf '\t')
+
+[ -d /run/udev/data ] || echo 'no udev'
 
 for link in /dev/disk/by-id/* /dev/disk/by-path/*; do
   [ -L "$link" ] && printf 'link\t%s\t%s\n' "$link" "$(readlink -f "$link")"

@@ -76,7 +76,7 @@ type WriteOptions struct {
 // Progress counts bytes that the device has taken.
 func (h *Held) Write(ctx context.Context, image *Image, o WriteOptions) error {
 	if image.Bytes() > h.Bytes {
-		return refuse(h.Path, TooSmall, fmt.Sprintf("holds %s, the image has %s", Size(h.Bytes), Size(image.Bytes())))
+		return &RefusedError{Path: h.Path, Reasons: []Reason{tooSmall(h.Bytes, image.Bytes())}}
 	}
 	w := newWriter(image, h, h.Sector, o)
 	err := h.erase(image.Bytes())
