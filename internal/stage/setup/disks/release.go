@@ -160,6 +160,28 @@ func (s Site) takeDown(ctx context.Context, paths []string) error {
 	}
 }
 
+// takeDownOn frees one device from what lies on it.
+func (s Site) takeDownOn(ctx context.Context, path string) error {
+	for range 100 { // each turn takes one thing away
+		devices, err := s.list(ctx)
+		if err != nil {
+			return err
+		}
+		d, _, ok := (places{devices: devices}).at(path)
+		if !ok {
+			return &ChangedError{Device: path, What: "it is gone"}
+		}
+		st, err := stepOn(d, s.Root, true)
+		if err != nil || st.what == "" {
+			return err
+		}
+		if err := s.do(ctx, st); err != nil {
+			return err
+		}
+	}
+	return &HeldError{Device: path, Holder: "something is brought back each time it is taken down"}
+}
+
 // step is one thing to take down.
 type step struct {
 	what    string // for a person; empty is nothing
