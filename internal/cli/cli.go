@@ -45,8 +45,8 @@ type house struct {
 	fresh   bool
 }
 
-// Main runs the program and returns its exit code.
-func Main(args []string, in, out, err *os.File, environ []string) int {
+// Main runs the program and returns its exit code. argv is the whole command line: called as `setup` it is the program on the medium.
+func Main(argv []string, in, out, err *os.File, environ []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	// a second Ctrl-C ends the program at once
@@ -54,7 +54,7 @@ func Main(args []string, in, out, err *os.File, environ []string) int {
 
 	h := &house{ui: ui.New(in, out, err, environ), environ: environ}
 	h.exe, _ = os.Executable()
-	root := rootCommand(h)
+	root, args := h.called(argv)
 	root.SetArgs(args)
 	root.SetOut(out)
 	root.SetErr(err)
@@ -63,6 +63,28 @@ func Main(args []string, in, out, err *os.File, environ []string) int {
 		failed = errors.Join(context.Canceled, failed)
 	}
 	return h.report(failed)
+}
+
+// called is the program that the name on the command line means.
+func (h *house) called(argv []string) (*cobra.Command, []string) {
+	if command, ok := isMedium(argv[0]); ok {
+		args := argv[1:]
+		if command != "" {
+			args = append([]string{command}, args...)
+		}
+		return h.program(mediumCommand(h, mediumNames[0])), args
+	}
+	return rootCommand(h), argv[1:]
+}
+
+// program gives a tree of commands what each run needs.
+func (h *house) program(root *cobra.Command) *cobra.Command {
+	root.PersistentPreRun = func(*cobra.Command, []string) { h.run = run.Local{Log: h.logger()} }
+	f := root.PersistentFlags()
+	f.BoolVarP(&h.verbose, "verbose", "v", false, "show each command that is run")
+	f.BoolVarP(&h.quiet, "quiet", "q", false, "show no progress")
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	return root
 }
 
 // Commands is the tree of commands, for the reference in docs/commands.md. It is not for running.
@@ -81,18 +103,17 @@ through stages: an installation medium that knows the host, a mini system, and a
 		TraverseChildren: true, // so that flags before `hive deploy` are ours and those behind it are Colmena's
 		Args:             cobra.NoArgs,
 		RunE:             func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-		PersistentPreRun: func(*cobra.Command, []string) { h.run = run.Local{Log: h.logger()} },
 	}
-	f := root.PersistentFlags()
-	f.StringVarP(&h.path, "path", "p", ".", "the workspace: the folder that holds nixConfigs/")
-	f.BoolVarP(&h.verbose, "verbose", "v", false, "show each command that is run")
-	f.BoolVarP(&h.quiet, "quiet", "q", false, "show no progress")
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	h.program(root)
+	root.PersistentFlags().StringVarP(&h.path, "path", "p", ".", "the workspace: the folder that holds nixConfigs/")
 	root.AddGroup(&cobra.Group{ID: "workspace", Title: "Workspace:"}, &cobra.Group{ID: "hosts", Title: "Hosts:"})
 	root.AddCommand(
 		initCommand(h), versionsCommand(h),
 		checkCommand(h), generateCommand(h, &generateOptions{}), summaryCommand(h), rehearseCommand(h), hiveCommand(h),
 	)
+	medium := mediumCommand(h, onMedium)
+	medium.Hidden = true
+	root.AddCommand(medium)
 	return root
 }
 

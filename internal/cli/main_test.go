@@ -31,7 +31,7 @@ const program = "nixos-staged-hive"
 func TestMain(m *testing.M) {
 	standin.MainIfAsked()
 	testscript.Main(m, map[string]func(){
-		program: func() { os.Exit(cli.Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Environ())) },
+		program: func() { os.Exit(cli.Main(os.Args, os.Stdin, os.Stdout, os.Stderr, os.Environ())) },
 	})
 }
 

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strconv"
 	"strings"
 
 	tea "charm.land/bubbletea/v2"
 	"charm.land/huh/v2"
+	"github.com/charmbracelet/x/term"
 )
 
 // NotTerminalError is a question that nobody is there to answer.
@@ -68,6 +70,44 @@ func (s *Streams) Ask(ctx context.Context, question, preset string, check func(s
 	}
 	s.record(question, answer)
 	return answer, nil
+}
+
+// AskSecret asks for a line of text that is not shown, and leaves nothing of it on the screen.
+func (s *Streams) AskSecret(ctx context.Context, question string) (string, error) {
+	if !s.InTerminal || !s.ErrTerminal {
+		return "", &NotTerminalError{Question: question}
+	}
+	file, ok := s.In.(*os.File)
+	if !ok {
+		return "", &NotTerminalError{Question: question}
+	}
+	state, err := term.GetState(file.Fd())
+	if err != nil {
+		return "", fmt.Errorf("ask %q: terminal: %w", question, err)
+	}
+	type answer struct {
+		line []byte
+		err  error
+	}
+	s.say(printable(question) + ": ")
+	got := make(chan answer, 1)
+	go func() {
+		line, err := term.ReadPassword(file.Fd())
+		got <- answer{line, err}
+	}()
+	select {
+	case a := <-got:
+		s.say("\n")
+		if a.err != nil {
+			return "", fmt.Errorf("ask %q: %w", question, a.err)
+		}
+		return string(a.line), nil
+	case <-ctx.Done():
+		// the read stays behind until the program exits; the terminal must not stay without an echo
+		err := term.Restore(file.Fd(), state)
+		s.say("\n")
+		return "", errors.Join(context.Cause(ctx), err)
+	}
 }
 
 // Choose asks for one of options, of which there is at least one. preset, when it is one of them, is the answer to a bare Enter.

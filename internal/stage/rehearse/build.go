@@ -46,6 +46,7 @@ type builder struct {
 	dir      string // of the rehearsal
 	fresh    bool
 	progress progress.Sink
+	setup    string // see Rehearsal.Setup
 	states   map[string]string
 	// Files of the tree count too: they are ours, and come from another version of the program some day.
 	treeSum string
@@ -107,7 +108,7 @@ func (b *builder) key(g *guest) string {
 	for _, name := range slices.Sorted(maps.Keys(b.states)) {
 		fmt.Fprintf(sum, "%s\x00%s\x00", name, b.states[name])
 	}
-	fmt.Fprintf(sum, "%s\x00%s\x00%+v", b.treeSum, g.host.Name, g.spec)
+	fmt.Fprintf(sum, "%s\x00%s\x00%s\x00%+v", b.treeSum, b.setup, g.host.Name, g.spec)
 	return hex.EncodeToString(sum.Sum(nil))
 }
 
@@ -168,7 +169,7 @@ func (b *builder) build(ctx context.Context, g *guest, document, memory string) 
 	}
 	job := nix.Build{
 		File:     filepath.Join(b.tree, "_hive", "stages", "rehearsal.nix"),
-		Args:     map[string]string{"tree": b.tree, "rehearsal": document},
+		Args:     map[string]string{"tree": b.tree, "rehearsal": document, "setup": b.setup},
 		Links:    map[string]string{},
 		Progress: b.count, Host: g.host.Name,
 	}

@@ -34,11 +34,10 @@ type guest struct {
 	patience time.Duration
 	progress progress.Sink
 
-	stage    Stage // where it is going to: decides which sshd answers
-	running  *vm.Running
-	shell    run.Runner // root on the machine, as it runs now
-	manifest manifest
-	outcome  Outcome
+	stage   Stage // where it is going to: decides which sshd answers
+	running *vm.Running
+	shell   run.Runner // root on the machine, as it runs now
+	outcome Outcome
 }
 
 // travel takes the guest through the steps. The outcome says how far it came.

@@ -1,13 +1,17 @@
 package rehearse
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path"
 	"strings"
 	"time"
 
+	"nixos-staged-hive/internal/hive"
+	"nixos-staged-hive/internal/progress"
 	"nixos-staged-hive/internal/run"
 	"nixos-staged-hive/internal/vm"
 )
@@ -28,8 +32,7 @@ func journey() []step {
 		{Medium, "is it the medium of this host", false, (*guest).checkMedium},
 
 		{Mini, "lay out the disks that are only mounted", false, (*guest).layOutKept},
-		{Mini, "format and mount", true, (*guest).format},
-		{Mini, "install the mini system", true, (*guest).install},
+		{Mini, "setup: install the mini system", false, (*guest).setUp},
 		{Mini, "power off, take the medium out, start from disk", false, (*guest).startInstalled},
 		{Mini, "log in to the mini system", false, (*guest).login},
 		{Mini, "is it the mini system, and well", false, (*guest).checkMini},
@@ -63,26 +66,15 @@ func (g *guest) startMedium(ctx context.Context) (string, error) {
 
 // checkMedium asks the medium whose it is: a mix-up here would format the disks of another host.
 func (g *guest) checkMedium(ctx context.Context) (string, error) {
-	m, err := run.JSON[manifest](ctx, g.shell, run.Command{Name: "cat", Args: []string{"/etc/nixos-staged-hive/manifest.json"}})
+	m, err := run.JSON[hive.Manifest](ctx, g.shell, run.Command{Name: "setup", Args: []string{"manifest", "--json"}})
 	if err != nil {
-		return "", fmt.Errorf("read the manifest of the medium: %w", err)
+		return "", fmt.Errorf("ask the medium what it carries: %w", err)
 	}
-	if m.Name != g.host.Name || m.System != g.built.Mini {
-		return "", fmt.Errorf("the medium is that of %s with %s, not of %s with %s", m.Name, m.System, g.host.Name, g.built.Mini)
+	host, ok := m.Host(g.host.Name)
+	if !ok || host.Toplevel != g.built.Mini {
+		return "", fmt.Errorf("it is not the medium of %s with %s", g.host.Name, g.built.Mini)
 	}
-	if m.Disko == "" {
-		return "", fmt.Errorf("the medium has no script that formats: disko lays out no disk of this host")
-	}
-	g.manifest = m
 	return "", nil
-}
-
-// manifest is what the medium says of itself, see nix/stages/iso.nix.
-type manifest struct {
-	Name   string `json:"name"`
-	System string `json:"system"`
-	Disko  string `json:"diskoScript"`
-	Mount  string `json:"mountScript"`
 }
 
 // layOutKept makes the disks that setup only mounts what they are in real life: full of something to keep.
@@ -99,25 +91,6 @@ func (g *guest) layOutKept(ctx context.Context) (string, error) {
 		}
 	}
 	return "", nil
-}
-
-// format stands in for setup's phases: the medium's own script of disko, and nothing of what proves and protects.
-func (g *guest) format(ctx context.Context) (string, error) {
-	if err := g.putSecrets(ctx); err != nil {
-		return "", err
-	}
-	if err := g.sh(ctx, g.manifest.Disko); err != nil {
-		return "", err
-	}
-	// disko mounts only what it formatted
-	if err := g.sh(ctx, g.manifest.Mount); err != nil {
-		return "", err
-	}
-	out, err := run.Output(ctx, g.shell, run.Command{Name: "findmnt", Args: []string{"-rno", "TARGET,FSTYPE", "-R", "/mnt"}})
-	if err != nil {
-		return "", fmt.Errorf("list what is mounted: %w", err)
-	}
-	return mounted(string(out)), nil
 }
 
 // putSecrets writes the passphrase of the rehearsal into each file that the script reads one from.
@@ -138,27 +111,78 @@ func (g *guest) putSecrets(ctx context.Context) error {
 	return nil
 }
 
-// mounted turns findmnt's lines into one: "/ ext4, /boot vfat".
-func mounted(lines string) string {
-	var all []string
-	for line := range strings.Lines(lines) {
-		target, kind, _ := strings.Cut(strings.TrimSpace(line), " ")
-		target = strings.TrimPrefix(target, "/mnt")
-		if target == "" {
-			target = "/"
-		}
-		all = append(all, target+" "+kind)
-	}
-	return strings.Join(all, ", ")
-}
-
-// install stands in for setup's installation.
-func (g *guest) install(ctx context.Context) (string, error) {
-	install := run.Quote("nixos-install", "--system", g.manifest.System, "--no-root-passwd", "--no-channel-copy", "--substituters", "")
-	if err := g.sh(ctx, install); err != nil {
+// setUp installs as a person over SSH does: by the program on the medium. Each of its phases is a line of the timeline.
+func (g *guest) setUp(ctx context.Context) (string, error) {
+	if err := g.putSecrets(ctx); err != nil {
 		return "", err
 	}
-	return "", g.sh(ctx, "mkdir -p /mnt/etc/nixos && cp -rL /etc/nixos/configuration.nix /etc/nixos/host.json /mnt/etc/nixos/ && umount -R /mnt")
+	if err := g.sendBundle(ctx); err != nil {
+		return "", err
+	}
+	watch := &phaseLines{guest: g}
+	err := g.shell.Run(ctx, run.Command{
+		Name:   "setup",
+		Args:   []string{"run", "--name", g.host.Name, "--mode", string(hive.Fresh), "--then", "stay", "--json"},
+		Stdout: watch,
+	})
+	if last := watch.last; err != nil && last.Error != "" {
+		return "", fmt.Errorf("%s (its log: /run/nixos-staged-hive/setup.log)", last.Error)
+	}
+	return "", err
+}
+
+// sendBundle sends what a medium that was written for the real machine would have on it. The password is one that nobody can type: root logs in.
+func (g *guest) sendBundle(ctx context.Context) error {
+	bundle, err := json.Marshal(map[string]any{"host": g.host.Name, "passwordHash": "!"})
+	if err != nil {
+		return fmt.Errorf("write the secrets of the rehearsal: %w", err)
+	}
+	if err := g.shell.Run(ctx, run.Command{Name: "setup", Args: []string{"secrets"}, Stdin: bytes.NewReader(bundle)}); err != nil {
+		return fmt.Errorf("send the secrets of the rehearsal: %w", err)
+	}
+	return nil
+}
+
+// phaseLines reads the events of setup, and makes a line of the timeline of each phase that ends.
+type phaseLines struct {
+	guest *guest
+	part  []byte
+	last  hive.SetupEvent
+	began Seconds
+}
+
+func (l *phaseLines) Write(text []byte) (int, error) {
+	l.part = append(l.part, text...)
+	for {
+		line, rest, whole := bytes.Cut(l.part, []byte("\n"))
+		if !whole {
+			return len(text), nil
+		}
+		l.part = rest
+		var e hive.SetupEvent
+		if err := json.Unmarshal(line, &e); err != nil {
+			return 0, fmt.Errorf("read what setup says: %w", err)
+		}
+		l.see(e)
+	}
+}
+
+func (l *phaseLines) see(e hive.SetupEvent) {
+	g := l.guest
+	l.last = e
+	now := g.clock.now()
+	switch progress.State(e.State) {
+	case progress.Started:
+		l.began = now
+	case progress.Running:
+		g.progress.Send(progress.Event{Task: "setup: install the mini system", Host: g.host.Name, State: progress.Running, Done: e.Done, Total: e.Total, Text: e.Phase + ": " + e.Text})
+	case progress.Warned:
+		g.outcome.Steps = append(g.outcome.Steps, Step{Stage: g.stage, Name: "setup " + e.Phase, Began: now, Text: "warning: " + e.Text + e.Error})
+	case progress.Done, progress.Failed:
+		g.outcome.Steps = append(g.outcome.Steps, Step{
+			Stage: g.stage, Name: "setup " + e.Phase, Began: l.began, Took: now - l.began, Text: e.Text + e.Error, Failed: e.State == string(progress.Failed),
+		})
+	}
 }
 
 func (g *guest) startInstalled(ctx context.Context) (string, error) {

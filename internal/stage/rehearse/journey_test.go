@@ -3,6 +3,7 @@ package rehearse
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -42,9 +43,37 @@ func TestStepsOfAStageStandTogether(t *testing.T) {
 	}
 }
 
-func TestWhatIsMountedIsToldInOneLine(t *testing.T) {
-	if got := mounted("/mnt ext4\n/mnt/boot vfat\n"); got != "/ ext4, /boot vfat" {
-		t.Error(got)
+func TestPhasesOfSetupAreLinesOfTheTimeline(t *testing.T) {
+	g := &guest{clock: newClock(), stage: Mini}
+	lines := &phaseLines{guest: g}
+	text := `{"number":1,"phase":"wipe","state":"started","text":"wipe it"}
+{"number":2,"phase":"wipe","state":"running","done":1,"total":2}
+{"number":3,"phase":"wipe","state":"warned","text":"no serial number"}
+{"number":4,"phase":"wipe","state":"done","text":"two disks"}
+{"number":5,"phase":"format","state":"failed","error":"no space"}
+{"number":6,"phase":"format","state":"finished","error":"format: no space","code":1}
+`
+	// as pipes do: cut anywhere
+	for len(text) > 0 {
+		n := min(7, len(text))
+		if _, err := lines.Write([]byte(text[:n])); err != nil {
+			t.Fatal(err)
+		}
+		text = text[n:]
+	}
+	var got []string
+	for _, s := range g.outcome.Steps {
+		got = append(got, fmt.Sprintf("%s|%s|%v", s.Name, s.Text, s.Failed))
+	}
+	want := []string{"setup wipe|warning: no serial number|false", "setup wipe|two disks|false", "setup format|no space|true"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if lines.last.Error != "format: no space" {
+		t.Errorf("the last event is %+v", lines.last)
+	}
+	if _, err := lines.Write([]byte("no JSON\n")); err == nil {
+		t.Error("what is no event was read")
 	}
 }
 

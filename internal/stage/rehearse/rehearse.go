@@ -49,6 +49,7 @@ type Rehearsal struct {
 	Tree   string            // absolute; the generated folder
 	Hosts  []hive.Host       // those that are rehearsed
 	States map[string]string // what the hosts were evaluated with, see define.Result
+	Setup  string            // store path of the program for the media: one static executable for this computer's platform
 
 	Runner   run.Runner
 	Progress progress.Sink
@@ -151,7 +152,7 @@ func (r Rehearsal) Run(ctx context.Context, plan Plan) (_ Report, err error) {
 	}
 	guests := r.guests(plan, lab, clock, key, host)
 	b := &builder{
-		nix: nix.Client{Run: r.Runner}, tree: r.Tree, dir: r.Dir, fresh: r.Fresh, progress: r.Progress, states: r.States,
+		nix: nix.Client{Run: r.Runner}, tree: r.Tree, dir: r.Dir, fresh: r.Fresh, progress: r.Progress, states: r.States, setup: r.Setup,
 	}
 	if err := b.all(ctx, guests); err != nil {
 		return Report{}, err
