@@ -179,9 +179,9 @@ func (f volume) answers(s search) bool {
 		pool, _, _ := strings.Cut(f.source, "/")
 		return s.by == "label" && pool == s.value
 	case s.by == "fs-uuid":
-		return slices.ContainsFunc(f.ids, func(id string) bool { return strings.EqualFold(id, s.value) })
+		return strings.EqualFold(f.id, s.value)
 	}
-	return slices.Contains(f.labels, s.value)
+	return f.label == s.value
 }
 
 // within finds a path of a file system in one of the places where that is mounted: its folders and subvolumes.

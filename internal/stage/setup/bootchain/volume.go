@@ -1,14 +1,10 @@
 package bootchain
 
 import (
-	"fmt"
 	"os"
 	"path"
-	"path/filepath"
 	"strconv"
 	"strings"
-
-	"golang.org/x/sys/unix"
 )
 
 // volume is a file system that is mounted at or below the root of the installed system.
@@ -18,8 +14,8 @@ type volume struct {
 	kind    string // ext4, btrfs, zfs, ...
 	source  string // device, or data set of ZFS
 	number  string // MAJOR:MINOR
-	ids     []string
-	labels  []string
+	id      string // UUID, or serial number of FAT, as GRUB searches for it
+	label   string
 	mounted string // where it is now
 }
 
@@ -30,9 +26,8 @@ func volumesBelow(root string) []volume {
 		return nil
 	}
 	volumes := readMounts(string(text), root)
-	for i := range volumes {
-		volumes[i].ids = linksTo("/dev/disk/by-uuid", volumes[i].source)
-		volumes[i].labels = linksTo("/dev/disk/by-label", volumes[i].source)
+	for i, v := range volumes {
+		volumes[i].id, volumes[i].label = identity(v.source, v.kind)
 	}
 	return volumes
 }
@@ -92,52 +87,6 @@ func unescape(text string) string {
 			}
 		}
 		out.WriteByte(text[i])
-	}
-	return out.String()
-}
-
-// linksTo are the names of the links in a folder of udev's that lead to a device, as they were before udev escaped them.
-func linksTo(folder, device string) []string {
-	want, err := number(device)
-	if err != nil {
-		return nil
-	}
-	entries, err := os.ReadDir(folder)
-	if err != nil {
-		return nil
-	}
-	var found []string
-	for _, e := range entries {
-		if got, err := number(filepath.Join(folder, e.Name())); err == nil && got == want {
-			found = append(found, unhex(e.Name()))
-		}
-	}
-	return found
-}
-
-func number(device string) (uint64, error) {
-	var s unix.Stat_t
-	if err := unix.Stat(device, &s); err != nil {
-		return 0, fmt.Errorf("look at %s: %w", device, err)
-	}
-	if s.Mode&unix.S_IFMT != unix.S_IFBLK {
-		return 0, fmt.Errorf("look at %s: no block device", device)
-	}
-	return s.Rdev, nil
-}
-
-// unhex turns udev's \x20 and the like back.
-func unhex(name string) string {
-	var out strings.Builder
-	for i := 0; i < len(name); i++ {
-		if strings.HasPrefix(name[i:], `\x`) && i+4 <= len(name) {
-			if code, err := strconv.ParseUint(name[i+2:i+4], 16, 8); err == nil {
-				out.WriteByte(byte(code))
-				i += 3
-				continue
-			}
-		}
-		out.WriteByte(name[i])
 	}
 	return out.String()
 }
