@@ -111,7 +111,7 @@ func mutable(file string) error {
 	return os.NewSyscallError("ioctl", unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, flags&^immutable))
 }
 
-// options are all boot entries by number. What cannot be read is left out: it is not ours.
+// options are all boot entries by number. One that cannot be read is empty: its number is taken.
 func (v variables) options() (map[uint16]loadOption, error) {
 	entries, err := os.ReadDir(v.folder)
 	if err != nil {
@@ -126,11 +126,11 @@ func (v variables) options() (map[uint16]loadOption, error) {
 		if !ok {
 			continue
 		}
-		if value, err := v.read(optionName(n), guidGlobal); err == nil {
-			if o, err := readLoadOption(value); err == nil {
-				found[n] = o
-			}
+		value, err := v.read(optionName(n), guidGlobal)
+		if err != nil {
+			value = nil
 		}
+		found[n], _ = readLoadOption(value)
 	}
 	return found, nil
 }
