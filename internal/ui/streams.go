@@ -166,3 +166,6 @@ func firstLine(text string) string {
 	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
 	return oneLine(line)
 }
+
+// OneLine makes text from outside safe to show in one line: no escape sequences, no control characters, no newlines.
+func OneLine(text string) string { return oneLine(text) }
