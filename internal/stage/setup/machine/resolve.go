@@ -2,17 +2,20 @@ package machine
 
 import (
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
+	"nixos-staged-hive/internal/blockdev"
 	"nixos-staged-hive/internal/hive"
 )
 
 // States of a disk, see [hive.Target].
 const (
-	StateBlank   = "blank"
-	StateOwn     = "own"
-	StateForeign = "foreign"
+	StateBlank       = "blank"
+	StateInterrupted = "interrupted"
+	StateOwn         = "own"
+	StateForeign     = "foreign"
 )
 
 // Fates of a disk, see [hive.Target].
@@ -46,10 +49,12 @@ func Resolve(p hive.Plan, mode hive.Mode, m hive.Machine) ([]hive.Target, []hive
 func target(p hive.Plan, mode hive.Mode, disk hive.Disk, device hive.Device) hive.Target {
 	t := hive.Target{Disk: disk, Device: device, State: State(p.Name, disk.Name, device)}
 	switch {
-	case disk.Additional, mode == hive.Keep, mode == hive.Add && t.State != StateBlank:
+	case disk.Additional, mode == hive.Keep:
 		t.Fate = FateMount
-	case t.State == StateBlank:
+	case t.State == StateBlank, t.State == StateInterrupted:
 		t.Fate = FateFormat
+	case mode == hive.Add:
+		t.Fate = FateMount
 	default:
 		t.Fate = FateDestroy
 	}
@@ -57,11 +62,13 @@ func target(p hive.Plan, mode hive.Mode, disk hive.Disk, device hive.Device) hiv
 }
 
 // State says whose a disk is: nobody's, this host's, or somebody else's. Nothing but the GUID that setup gave its table makes a disk the
-// host's own.
+// host's own, or one that an installation of the host was interrupted on.
 func State(host, disk string, device hive.Device) string {
 	switch {
 	case device.Table == "gpt" && strings.EqualFold(device.TableID, hive.DiskGUID(host, disk)):
 		return StateOwn
+	case device.Table == "gpt" && strings.EqualFold(device.TableID, hive.InstallingGUID(host, disk)):
+		return StateInterrupted
 	case device.Blank():
 		return StateBlank
 	}
@@ -90,12 +97,12 @@ func (s search) fits(d hive.Device) bool {
 	if !s.disk.Selector.Empty() {
 		return s.disk.Selector.Fits(d)
 	}
-	return named(d, s.disk.Device)
+	return named(d, path.Clean(s.disk.Device))
 }
 
 // named reports whether a path is one of a device's names.
-func named(d hive.Device, path string) bool {
-	return path != "" && (d.Path == path || slices.Contains(d.Links, path))
+func named(d hive.Device, name string) bool {
+	return d.Path == name || slices.Contains(d.Links, name)
 }
 
 // option is where the definition says which disk it is.
@@ -224,11 +231,21 @@ func (s search) unfit(d hive.Device) []hive.Problem {
 		add("disk-read-only", d.Path+" cannot be written to", "release the write protection (a switch on cards; hdparm -r0 or blockdev --setrw otherwise), or name another disk: "+s.lines(s.usable()))
 	}
 	if least := leastBytes(s.disk); !s.disk.Additional && d.Bytes < least {
-		add("disk-too-small", fmt.Sprintf("%s has %s, and the partitions of %s need more than %s", d.Path, size(d.Bytes), s.disk.Name, size(least)),
+		add("disk-too-small", fmt.Sprintf("%s has %s, and the partitions of %s need more than %s", d.Path, blockdev.Size(d.Bytes), s.disk.Name, blockdev.Size(least)),
 			"make the partitions smaller, or name a larger disk: "+s.lines(s.usable()))
 	}
+	return append(found, s.doubtful(d)...)
+}
+
+// doubtful warns of what may be meant, and often is not.
+func (s search) doubtful(d hive.Device) []hive.Problem {
+	var found []hive.Problem
 	if note, ok := s.unsteady(d); ok {
 		found = append(found, note)
+	}
+	if d.Transport == "usb" || d.Removable {
+		found = append(found, s.problem(hive.Warning, "disk-removable", fmt.Sprintf("%s can be unplugged: %s", d.Path, describe([]hive.Device{d})),
+			"go on only if the host is to run from it; the disks of the machine are: "+describe(s.usable())))
 	}
 	return found
 }
@@ -302,7 +319,7 @@ func traits(d hive.Device) []string {
 	if d.Serial != "" {
 		words = append(words, "serial "+d.Serial)
 	}
-	words = append(words, size(d.Bytes))
+	words = append(words, blockdev.Size(d.Bytes))
 	if d.Transport != "" {
 		words = append(words, d.Transport)
 	}
@@ -324,17 +341,4 @@ func (s search) lines(disks []hive.Device) string {
 // line names a disk in a definition: by its serial number, unless the system itself depends on the path.
 func (s search) line(d hive.Device) string {
 	return diskLine(s.disk.Name, d, s.disk.Table != "gpt" || slices.Contains(s.plan.Boot.GrubDevices, s.disk.Device))
-}
-
-// size is a number of bytes as it is printed on disks: in powers of 1000.
-func size(bytes int64) string {
-	units := []string{"B", "kB", "MB", "GB", "TB", "PB", "EB"}
-	value, unit := float64(bytes), 0
-	for value >= 999.5 && unit < len(units)-1 {
-		value, unit = value/1000, unit+1
-	}
-	if unit == 0 || value >= 100 {
-		return fmt.Sprintf("%.0f %s", value, units[unit])
-	}
-	return fmt.Sprintf("%.3g %s", value, units[unit])
 }
