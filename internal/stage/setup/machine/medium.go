@@ -114,7 +114,7 @@ func deviceOf(m mount, devices []hive.Device) (found hive.Device, ok bool) {
 	pool, _, _ := strings.Cut(m.source, "/")
 	for _, disk := range devices {
 		disk.Walk(func(d hive.Device) {
-			if !ok && (d.Path == m.source || slices.Contains(d.Mounts, m.point) || pool != "" && d.Content == "zfs_member" && d.Label == pool) {
+			if !ok && (d.Path == m.source || strings.HasPrefix(m.source, "/dev/") && slices.Contains(d.Mounts, m.point) || pool != "" && d.Content == "zfs_member" && d.Label == pool) {
 				found, ok = d, true
 			}
 		})
