@@ -1,6 +1,7 @@
 package blockdev
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -64,7 +65,7 @@ func (i *Image) ReadAt(p []byte, at int64) (int, error) {
 	}
 	n, err := i.from.ReadAt(p, at)
 	if n < len(p) {
-		if err == nil || err == io.EOF { //nolint:errorlint // what a ReaderAt returns itself
+		if err == nil || errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF // the file became shorter
 		}
 		return n, fmt.Errorf("read the image at byte %d: %w", at+int64(n), err)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -205,7 +206,7 @@ func capacity(fd int) (int64, error) {
 	var bytes uint64
 	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.BLKGETSIZE64, uintptr(unsafe.Pointer(&bytes)))
 	if errno != 0 {
-		return 0, errno
+		return 0, os.NewSyscallError("BLKGETSIZE64", errno)
 	}
 	return int64(bytes), nil
 }
@@ -282,12 +283,19 @@ func (h *Held) direct(p []byte, at int64) bool {
 // Sync makes the device bring what it has taken to where it stays.
 func (h *Held) Sync() error { return h.file.Sync() }
 
-// Reread makes the kernel read the partition table again, which needs privileges; without them udev does it when the device is closed.
+// Reread makes the kernel read the partition table again, which needs privileges; without them udev does it when the device is closed. While
+// somebody looks at a partition, as udev does at new ones, the kernel is busy; it is asked again for some seconds.
 func (h *Held) Reread() error {
-	if err := unix.IoctlSetInt(int(h.file.Fd()), unix.BLKRRPART, 0); err != nil {
-		return &os.PathError{Op: "read the partitions of", Path: h.Path, Err: err}
+	for try := 0; ; try++ {
+		err := unix.IoctlSetInt(int(h.file.Fd()), unix.BLKRRPART, 0)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, unix.EBUSY) || try == 30 {
+			return &os.PathError{Op: "read the partitions of", Path: h.Path, Err: err}
+		}
+		time.Sleep(100 * time.Millisecond)
 	}
-	return nil
 }
 
 // Close gives the device back.

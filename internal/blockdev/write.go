@@ -80,20 +80,25 @@ func (h *Held) Write(ctx context.Context, image *Image, o WriteOptions) error {
 	}
 	w := newWriter(image, h, h.Sector, o)
 	err := h.erase(image.Bytes())
+	w.blank = err == nil
 	if err == nil {
 		err = w.run(ctx)
 	}
 	if err != nil {
-		blank := zero(h, 0, min(front, h.Bytes)) == nil && h.Sync() == nil
+		blank := h.blankFront() == nil || w.blank
 		return w.fail(&UnfinishedError{h.Path, err, blank})
 	}
 	_ = h.Reread() // without privileges udev does it, when the device is closed
 	return nil
 }
 
+func (h *Held) blankFront() error {
+	return errors.Join(zero(h, 0, min(front, h.Bytes)), h.Sync())
+}
+
 // erase makes the beginning zeros, and of the end what the image does not reach.
 func (h *Held) erase(image int64) error {
-	err := zero(h, 0, min(front, h.Bytes))
+	err := h.blankFront()
 	from := max(image+h.Sector-1, h.Bytes-rear) / h.Sector * h.Sector
 	if err == nil && from < h.Bytes {
 		err = zero(h, from, h.Bytes-from)
@@ -123,6 +128,7 @@ type writer struct {
 	sums    map[int64][sha256.Size]byte // of each piece, by offset; only to verify
 	open    []string                    // tasks that are begun and not ended
 	back    []byte                      // what is read back comes here
+	blank   bool                        // the beginning of the target is zeros for sure
 }
 
 // piece is a part of the image in a buffer, padded with zeros to whole sectors.
@@ -146,7 +152,7 @@ func (w *writer) run(ctx context.Context) error {
 		w.rest,
 		w.sync,
 		w.verifyRest,
-		func(ctx context.Context) error { return w.store(ctx, first) },
+		func(ctx context.Context) error { return w.finish(ctx, first) },
 		w.sync,
 		func(context.Context) error { return w.verify(first.at, len(first.bytes)) },
 	}
@@ -159,6 +165,12 @@ func (w *writer) run(ctx context.Context) error {
 		w.tell(task, progress.Done, w.image.Bytes())
 	}
 	return nil
+}
+
+// finish writes the first piece.
+func (w *writer) finish(ctx context.Context, first piece) error {
+	w.blank = false
+	return w.store(ctx, first)
 }
 
 func (w *writer) tell(task string, state progress.State, done int64) {
