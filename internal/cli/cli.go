@@ -109,7 +109,7 @@ through stages: an installation medium that knows the host, a mini system, and a
 	root.AddGroup(&cobra.Group{ID: "workspace", Title: "Workspace:"}, &cobra.Group{ID: "hosts", Title: "Hosts:"})
 	root.AddCommand(
 		initCommand(h), versionsCommand(h),
-		checkCommand(h), generateCommand(h, &generateOptions{}), summaryCommand(h), rehearseCommand(h), hiveCommand(h),
+		checkCommand(h), generateCommand(h, &generateOptions{}), summaryCommand(h), rehearseCommand(h), installCommand(h), hardwareCommand(h), hiveCommand(h), secretCommand(h), openDeviceCommand(h),
 	)
 	medium := mediumCommand(h, onMedium)
 	medium.Hidden = true

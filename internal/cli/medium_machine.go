@@ -234,6 +234,11 @@ func (h *house) confirmIntent(ctx context.Context, in setup.Installer, o setup.O
 	if intent.Refused() {
 		return nil, &setup.RefusedError{Intent: intent}
 	}
+	return h.typeSerials(ctx, intent)
+}
+
+// typeSerials asks for the serial number of each disk that would be destroyed.
+func (h *house) typeSerials(ctx context.Context, intent hive.Intent) ([]string, error) {
 	var typed []string
 	for _, t := range intent.Targets {
 		if t.Fate != machine.FateDestroy {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -21,6 +22,7 @@ type rehearseOptions struct {
 	from, until                    string
 	keep, stop, online, plan, json bool
 	skip                           bool
+	setup                          string
 	machines                       int
 	patience                       time.Duration
 	generate                       generateOptions
@@ -56,6 +58,7 @@ What the virtual machines differ in from the real ones is told before they start
 	f.BoolVar(&o.plan, "plan", false, "say what would be rehearsed on which machines, and do nothing")
 	f.IntVar(&o.machines, "machines", 0, "virtual machines at once (0: as many as memory allows)")
 	f.DurationVar(&o.patience, "patience", 0, "how long one step may take (default: 10m, without hardware virtualisation 40m)")
+	f.StringVar(&o.setup, "setup-program", "", "the program for the media (default: this one)")
 	f.BoolVarP(&o.skip, "skip-generate", "s", false, "use generated/ as it is")
 	f.BoolVar(&o.json, "json", false, "print the timeline as JSON")
 	writeFlags(&o.generate, cmd)
@@ -98,6 +101,9 @@ func (h *house) rehearse(ctx context.Context, o rehearseOptions) error {
 		for _, d := range g.Differences {
 			h.ui.Note(g.Host.Name + ": not as the real machine: " + d)
 		}
+	}
+	if r.Setup, err = h.setupProgram(ctx, plan.Guests[0].Host.System, o.setup, filepath.Join(r.Dir, "setup")); err != nil {
+		return err
 	}
 	report, err := r.Run(ctx, plan)
 	end()

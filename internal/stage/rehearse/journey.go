@@ -3,6 +3,7 @@ package rehearse
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"nixos-staged-hive/internal/hive"
 	"nixos-staged-hive/internal/progress"
 	"nixos-staged-hive/internal/run"
+	"nixos-staged-hive/internal/secret"
 	"nixos-staged-hive/internal/vm"
 )
 
@@ -131,11 +133,15 @@ func (g *guest) setUp(ctx context.Context) (string, error) {
 	return "", err
 }
 
-// sendBundle sends what a medium that was written for the real machine would have on it. The password is one that nobody can type: root logs in.
+// sendBundle sends what a medium that was written for the real machine would have on it. The password is one that nobody knows: root logs in.
 func (g *guest) sendBundle(ctx context.Context) error {
-	bundle, err := json.Marshal(map[string]any{"host": g.host.Name, "passwordHash": "!"})
+	hash, err := secret.HashPassword(rand.Text())
 	if err != nil {
-		return fmt.Errorf("write the secrets of the rehearsal: %w", err)
+		return err
+	}
+	bundle, err := secret.Bundle{Host: g.host.Name, PasswordHash: hash}.Encode()
+	if err != nil {
+		return err
 	}
 	if err := g.shell.Run(ctx, run.Command{Name: "setup", Args: []string{"secrets"}, Stdin: bytes.NewReader(bundle)}); err != nil {
 		return fmt.Errorf("send the secrets of the rehearsal: %w", err)
