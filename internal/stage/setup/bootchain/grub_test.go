@@ -72,23 +72,28 @@ func TestGrubIsFollowedToTheSystem(t *testing.T) {
 	}{
 		{
 			"a boot partition", "search --set=drive1 --fs-uuid 1a2b-3c4d", "($drive1)//kernels/2-linux-6.6.31-bzImage", "($drive1)//kernels/3-initrd",
-			[]volume{{point: "/", id: rootID}, {point: "/boot", id: bootID}}, "/boot/kernels/2-linux-6.6.31-bzImage",
+			[]volume{{point: "/", id: rootID}, {point: "/boot", id: bootID}},
+			"/boot/kernels/2-linux-6.6.31-bzImage",
 		},
 		{
 			"kernels in the store", "search --set=drive2 --fs-uuid " + rootID, "($drive2)" + linux, "($drive2)" + initrd,
-			[]volume{{point: "/", id: rootID}}, linux,
+			[]volume{{point: "/", id: rootID}},
+			linux,
 		},
 		{
 			"subvolumes", "search --set=drive1 --fs-uuid " + rootID, "($drive1)/@/boot/kernels/2-linux-6.6.31-bzImage", "($drive1)/@/boot/kernels/3-initrd",
-			[]volume{{point: "/", inside: "/@", kind: "btrfs", id: rootID}, {point: "/nix", inside: "/@nix", kind: "btrfs", id: rootID}}, "/boot/kernels/2-linux-6.6.31-bzImage",
+			[]volume{{point: "/", inside: "/@", kind: "btrfs", id: rootID}, {point: "/nix", inside: "/@nix", kind: "btrfs", id: rootID}},
+			"/boot/kernels/2-linux-6.6.31-bzImage",
 		},
 		{
 			"the store in a subvolume", "search --set=drive2 --fs-uuid " + rootID, "($drive2)/@nix" + strings.TrimPrefix(linux, "/nix"), "($drive2)/@nix" + strings.TrimPrefix(initrd, "/nix"),
-			[]volume{{point: "/", inside: "/@", kind: "btrfs", id: rootID}, {point: "/nix", inside: "/@nix", kind: "btrfs", id: rootID}}, linux,
+			[]volume{{point: "/", inside: "/@", kind: "btrfs", id: rootID}, {point: "/nix", inside: "/@nix", kind: "btrfs", id: rootID}},
+			linux,
 		},
 		{
 			"a label", "search --set=drive1 --label boot", "($drive1)/kernels/2-linux-6.6.31-bzImage", "($drive1)/kernels/3-initrd",
-			[]volume{{point: "/", id: rootID}, {point: "/boot", label: "boot"}}, "/boot/kernels/2-linux-6.6.31-bzImage",
+			[]volume{{point: "/", id: rootID}, {point: "/boot", label: "boot"}},
+			"/boot/kernels/2-linux-6.6.31-bzImage",
 		},
 		{
 			"a pool of ZFS", "search --set=drive1 --label zroot", "($drive1)//nixos/@/boot/kernels/2-linux-6.6.31-bzImage", "($drive1)//nixos/@/boot/kernels/3-initrd",
@@ -97,7 +102,8 @@ func TestGrubIsFollowedToTheSystem(t *testing.T) {
 		},
 		{
 			"no drive: that of the configuration", "", "/kernels/2-linux-6.6.31-bzImage", "/kernels/3-initrd",
-			[]volume{{point: "/", id: rootID}, {point: "/boot", inside: "/"}}, "/boot/kernels/2-linux-6.6.31-bzImage",
+			[]volume{{point: "/", id: rootID}, {point: "/boot", inside: "/"}},
+			"/boot/kernels/2-linux-6.6.31-bzImage",
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -160,15 +160,23 @@ func TestMediumIsFollowedToItsDisk(t *testing.T) {
 		loops  map[string]string
 		want   string
 	}{
-		{"a stick", []string{"22 1 0:21 / / rw - tmpfs tmpfs rw", "30 22 8:0 / /iso ro - iso9660 /dev/root ro", "31 22 7:0 / /nix/.ro-store ro - squashfs /dev/loop0 ro"},
-			map[string]string{"7:0": "/iso/nix-store.squashfs"}, "/dev/sda"},
+		{
+			"a stick",
+			[]string{"22 1 0:21 / / rw - tmpfs tmpfs rw", "30 22 8:0 / /iso ro - iso9660 /dev/root ro", "31 22 7:0 / /nix/.ro-store ro - squashfs /dev/loop0 ro"},
+			map[string]string{"7:0": "/iso/nix-store.squashfs"},
+			"/dev/sda",
+		},
 		{"a partition of one", []string{"30 22 8:1 / /iso ro - iso9660 /dev/sda1 ro"}, nil, "/dev/sda"},
 		{"a disc", []string{"30 22 11:0 / /iso ro - iso9660 /dev/sr0 ro"}, nil, "/dev/sr0"},
 		{"copied to RAM", []string{"30 22 0:55 / /iso rw - tmpfs tmpfs rw", "31 22 7:0 / /nix/.ro-store ro - squashfs /dev/loop0 ro"}, map[string]string{"7:0": "/iso/nix-store.squashfs"}, ""},
 		{"an image in a file of a stick", []string{"29 22 8:1 / /findiso ro - vfat /dev/sda1 ro", "30 22 7:1 / /iso ro - iso9660 /dev/loop1 ro"}, map[string]string{"7:1": "/findiso/nixos.iso"}, "/dev/sda"},
 		{"a file in a circle", []string{"30 22 7:1 / /iso ro - iso9660 /dev/loop1 ro"}, map[string]string{"7:1": "/iso/nixos.iso"}, ""},
-		{"only the store tells", []string{"22 1 0:21 / / rw - tmpfs tmpfs rw", "29 22 8:1 / /run/media rw - ext4 /dev/sda1 rw", "31 22 7:0 / /nix/.ro-store ro - squashfs /dev/loop0 ro"},
-			map[string]string{"7:0": "/run/media/store"}, "/dev/sda"},
+		{
+			"only the store tells",
+			[]string{"22 1 0:21 / / rw - tmpfs tmpfs rw", "29 22 8:1 / /run/media rw - ext4 /dev/sda1 rw", "31 22 7:0 / /nix/.ro-store ro - squashfs /dev/loop0 ro"},
+			map[string]string{"7:0": "/run/media/store"},
+			"/dev/sda",
+		},
 		{"an installed system on an encrypted btrfs", []string{"22 1 0:30 /@ / rw - btrfs /dev/mapper/root rw"}, nil, "/dev/vda"},
 		{"an installed system on ZFS", []string{"22 1 0:31 / / rw - zfs zroot/nixos rw"}, nil, "/dev/sdc"},
 		{"the network", []string{"22 1 0:21 / / rw - tmpfs tmpfs rw", "23 22 0:50 / /nix/store ro - nfs server:/store ro"}, nil, ""},

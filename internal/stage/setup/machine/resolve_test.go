@@ -56,8 +56,11 @@ func TestResolveRefuses(t *testing.T) {
 		rules  []string
 		says   []string
 	}{
-		{"no such serial", chosen("main", hive.Selector{Serial: "nope"}), nil, []string{"disk-missing"},
-			[]string{`serial "nope" fits no disk`, "serial S64DNX0T, 1.0 TB, nvme", `hive.partitioning.disks.main.serial = "S64DNX0T";`, "write the medium again"}},
+		{
+			"no such serial", chosen("main", hive.Selector{Serial: "nope"}), nil,
+			[]string{"disk-missing"},
+			[]string{`serial "nope" fits no disk`, "serial S64DNX0T, 1.0 TB, nvme", `hive.partitioning.disks.main.serial = "S64DNX0T";`, "write the medium again"},
+		},
 		{"a serial in other letters", chosen("main", hive.Selector{Serial: "s64dnx0t"}), nil, []string{"disk-missing"}, nil},
 		{"part of a serial", chosen("main", hive.Selector{Serial: "S64"}), nil, []string{"disk-missing"}, nil},
 		{"right serial, wrong size", chosen("main", hive.Selector{Serial: nvmeSerial, Size: "2T"}), nil, []string{"disk-missing"}, []string{`serial "S64DNX0T" and size "2T"`}},
@@ -72,8 +75,11 @@ func TestResolveRefuses(t *testing.T) {
 		{"the medium by its serial", chosen("main", hive.Selector{Serial: "STICK"}), nil, []string{"disk-is-medium", "warning disk-removable"}, []string{"the medium that this system runs from"}},
 		{"the medium by its name", gpt("main", "/dev/sda"), nil, []string{"disk-is-medium", "warning disk-removable", "warning disk-name-changes"}, nil},
 		{"the medium as the only small disk", chosen("main", hive.Selector{Size: "16G"}), nil, []string{"disk-is-medium", "warning disk-removable"}, nil},
-		{"a partition", gpt("main", "/dev/sdb1"), change("/dev/sdb", func(d *hive.Device) { d.Children = []hive.Device{part("/dev/sdb1")} }), []string{"disk-kind"},
-			[]string{"a partition of /dev/sdb", "name a whole disk"}},
+		{
+			"a partition", gpt("main", "/dev/sdb1"), change("/dev/sdb", func(d *hive.Device) { d.Children = []hive.Device{part("/dev/sdb1")} }),
+			[]string{"disk-kind"},
+			[]string{"a partition of /dev/sdb", "name a whole disk"},
+		},
 		{"a partition by its link", gpt("main", "/dev/disk/by-id/ata-Acme_WD-1-part1"), change("/dev/sdb", func(d *hive.Device) { d.Children = []hive.Device{part("/dev/sdb1")} }), []string{"disk-kind"}, nil},
 		{"an optical drive", gpt("main", "/dev/sr0"), nil, []string{"disk-kind"}, []string{"an optical drive"}},
 		{"a loop device", gpt("main", "/dev/loop0"), nil, []string{"disk-kind"}, []string{"a loop device"}},
@@ -82,8 +88,11 @@ func TestResolveRefuses(t *testing.T) {
 		}), []string{"disk-kind"}, []string{`of the kind "raid1"`}},
 		{"RAM", gpt("main", "/dev/zram0"), change("/dev/sdb", func(d *hive.Device) { d.Path, d.Links = "/dev/zram0", nil }), []string{"disk-kind"}, []string{"no disk that a system"}},
 		{"the boot area of an eMMC", gpt("main", "/dev/mmcblk0boot0"), change("/dev/sdb", func(d *hive.Device) { d.Path = "/dev/mmcblk0boot0" }), []string{"disk-kind"}, nil},
-		{"mounted", chosen("main", hive.Selector{Serial: sataSerial}), change("/dev/sdb", func(d *hive.Device) { d.Children = []hive.Device{part("/dev/sdb1", "/home")} }), []string{"disk-in-use"},
-			[]string{"mounted at /home", "umount /home"}},
+		{
+			"mounted", chosen("main", hive.Selector{Serial: sataSerial}), change("/dev/sdb", func(d *hive.Device) { d.Children = []hive.Device{part("/dev/sdb1", "/home")} }),
+			[]string{"disk-in-use"},
+			[]string{"mounted at /home", "umount /home"},
+		},
 		{"mounted under a mapper", chosen("main", hive.Selector{Serial: sataSerial}), change("/dev/sdb", func(d *hive.Device) {
 			d.Children = []hive.Device{{Path: "/dev/sdb1", Children: []hive.Device{{Path: "/dev/dm-0", Mounts: []string{"/nix/.rw-store"}}}}}
 		}), []string{"disk-in-use"}, []string{"/nix/.rw-store"}},
@@ -94,8 +103,11 @@ func TestResolveRefuses(t *testing.T) {
 		{"another stick", chosen("main", hive.Selector{Serial: sataSerial}), change("/dev/sdb", func(d *hive.Device) { d.Transport = "usb" }), []string{"warning disk-removable"}, []string{"can be unplugged"}},
 		{"a kernel name of two disks", gpt("main", "/dev/sdb"), nil, []string{"warning disk-name-changes"}, []string{"may be another disk", `hive.partitioning.disks.main.serial = "WD-1";`}},
 		{"a machine without a disk", chosen("main", hive.Selector{Serial: sataSerial}), func(m *hive.Machine) { m.Devices = m.Devices[:1] }, []string{"disk-missing"}, []string{"none to install to", "RAID mode"}},
-		{"several things at once", chosen("main", hive.Selector{Serial: sataSerial}), change("/dev/sdb", func(d *hive.Device) { d.ReadOnly, d.Mounts, d.Bytes = true, []string{"/srv"}, 1 }),
-			[]string{"disk-in-use", "disk-read-only", "disk-too-small"}, nil},
+		{
+			"several things at once", chosen("main", hive.Selector{Serial: sataSerial}), change("/dev/sdb", func(d *hive.Device) { d.ReadOnly, d.Mounts, d.Bytes = true, []string{"/srv"}, 1 }),
+			[]string{"disk-in-use", "disk-read-only", "disk-too-small"},
+			nil,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			m := laptop()
