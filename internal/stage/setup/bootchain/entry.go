@@ -31,7 +31,7 @@ func Label(host string) string { return host + " (nixos-staged-hive)" }
 
 // Entry makes the firmware start the installed system next, and first from then on: one entry with the partition's GUID as it is on the disk, at
 // the head of BootOrder, and BootNext. Entries of earlier installations of the host go. All is read again. Where that fails (no variables, no
-// room for them) it is a warning if the loader is also where firmware looks without an entry, and an error otherwise.
+// room for them) the registration is empty, and it is a warning if the loader is also where firmware looks without an entry, and an error otherwise.
 //
 // A BIOS has no such thing: call it for machines that were started by UEFI.
 func Entry(root string, h hive.MediumHost, c Chain) (Registration, []hive.Problem) {
@@ -49,7 +49,7 @@ func Entry(root string, h hive.MediumHost, c Chain) (Registration, []hive.Proble
 		p.Message += `; it starts from the disk by \EFI\BOOT, if the disk comes first`
 		p.Way = "take the medium out before the machine restarts, or choose the disk in the firmware's menu"
 	}
-	return r, []hive.Problem{p}
+	return Registration{}, []hive.Problem{p}
 }
 
 func enter(v variables, root string, h hive.MediumHost, c Chain) (Registration, error) {

@@ -242,9 +242,12 @@ func TestFirmwareThatDoesNotKeepIt(t *testing.T) {
 func TestEntryIsAnErrorOnlyWithoutAWayAround(t *testing.T) {
 	h := hive.MediumHost{Name: "alpha", Plan: hive.Plan{Boot: hive.Boot{ESP: "/boot"}}}
 	for fallback, want := range map[bool]hive.Severity{true: hive.Warning, false: hive.Error} {
-		_, problems := Entry(t.TempDir(), h, Chain{Program: `\EFI\systemd\systemd-bootx64.efi`, Fallback: fallback})
+		r, problems := Entry(t.TempDir(), h, Chain{Program: `\EFI\systemd\systemd-bootx64.efi`, Fallback: fallback})
 		if len(problems) != 1 || problems[0].Severity != want || problems[0].Way == "" {
 			t.Errorf("fallback %v: got %v", fallback, problems)
+		}
+		if r.Number != "" {
+			t.Errorf("an entry that was not made is told: %+v", r)
 		}
 	}
 }

@@ -184,6 +184,7 @@ func TestStatesAndFates(t *testing.T) {
 		{"blank", blank, StateBlank, [3]string{FateFormat, FateMount, FateFormat}},
 		{"own", func(d *hive.Device) { d.Table, d.TableID = "gpt", own }, StateOwn, [3]string{FateDestroy, FateMount, FateMount}},
 		{"own, in capitals", func(d *hive.Device) { d.Table, d.TableID = "gpt", strings.ToUpper(own) }, StateOwn, [3]string{FateDestroy, FateMount, FateMount}},
+		{"interrupted", func(d *hive.Device) { d.Table, d.TableID = "gpt", hive.InstallingGUID("alpha", "main") }, StateInterrupted, [3]string{FateFormat, FateMount, FateFormat}},
 		{"of another host", func(d *hive.Device) { d.Table, d.TableID = "gpt", hive.DiskGUID("beta", "main") }, StateForeign, [3]string{FateDestroy, FateMount, FateMount}},
 		{"of another disk", func(d *hive.Device) { d.Table, d.TableID = "gpt", hive.DiskGUID("alpha", "data") }, StateForeign, [3]string{FateDestroy, FateMount, FateMount}},
 		{"only a table", func(d *hive.Device) { d.Table = "dos" }, StateForeign, [3]string{FateDestroy, FateMount, FateMount}},
