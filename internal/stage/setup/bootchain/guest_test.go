@@ -18,8 +18,9 @@ import (
 
 // First arguments of the test binary where it is a program in the guest.
 const (
-	guestEntry = "guest-entry"
-	guestKexec = "guest-kexec"
+	guestEntry    = "guest-entry"
+	guestIdentity = "guest-identity"
+	guestKexec    = "guest-kexec"
 )
 
 func TestMain(m *testing.M) {
@@ -27,6 +28,9 @@ func TestMain(m *testing.M) {
 	switch {
 	case len(os.Args) > 1 && os.Args[1] == guestEntry:
 		err = enterInGuest()
+	case len(os.Args) > 1 && os.Args[1] == guestIdentity:
+		id, label := identity(os.Args[2], os.Args[3])
+		fmt.Printf("%s %s\n", id, label)
 	case len(os.Args) > 1 && os.Args[1] == guestKexec:
 		err = restartGuest()
 	default:
@@ -48,6 +52,25 @@ mkdir -p /mnt && mount -t tmpfs tmpfs /mnt && mkdir /mnt/boot && mount "${disk}2
 chmod +x /bootchain.test
 mkdir /second
 /bootchain.test ` + guestEntry + ` > /second/said 2>&1 || { cat /second/said; exit 1; }
+
+# what file systems call themselves is what blkid says
+same() {
+  kind=$1 size=$2; shift 2
+  rm -f /tmp/disk; truncate -s "$size" /tmp/disk
+  "$@" /tmp/disk >/tmp/log 2>&1 || { cat /tmp/log >&2; exit 1; }
+  ours=$(/bootchain.test ` + guestIdentity + ` /tmp/disk "$kind")
+  theirs="$(/sbin/blkid -p -o value -s UUID /tmp/disk) $(/sbin/blkid -p -o value -s LABEL /tmp/disk)"
+  if [ "$ours" = "$theirs" ]; then echo "same: $kind $size"; else echo "differs: $kind $size: $ours, $theirs"; fi
+}
+{
+  same ext4 8M /sbin/mke2fs -q -F -t ext4 -L my-root
+  same vfat 64M /usr/sbin/mkfs.vfat -F 32 -n ESP
+  same vfat 32M /usr/sbin/mkfs.vfat -F 16 -n ESP
+  same btrfs 128M /sbin/mkfs.btrfs -q -L pool
+  same xfs 301M /sbin/mkfs.xfs -q -L xroot
+  same f2fs 64M /sbin/mkfs.f2fs -q
+} >> /second/said
+rm -f /tmp/disk
 printf 'cat /said\ncat /proc/cmdline\n' > /second/script
 (cd /second && find . | cpio -o -H newc > /mnt/boot/second.img) || exit 1
 cp /kernel /base /mnt/boot/
@@ -106,10 +129,14 @@ func restartGuest() error {
 }
 
 // TestFirmwareAndKernelOfAMachine is about what no folder can show: variables of UEFI that Linux protects, a FAT partition whose table is
-// read from the disk, and a kernel that starts another one.
+// read from the disk, file systems of every kind, and a kernel that starts another one.
 func TestFirmwareAndKernelOfAMachine(t *testing.T) {
 	sgdisk := need.Program(t, "sgdisk")
-	image := guest.Prepare(t, guest.Extra{Packages: []string{"dosfstools"}, Programs: []string{"/usr/sbin/mkfs.vfat"}, Modules: []string{"efivarfs"}})
+	image := guest.Prepare(t, guest.Extra{
+		Packages: []string{"dosfstools", "e2fsprogs", "btrfs-progs", "xfsprogs", "f2fs-tools", "util-linux"},
+		Programs: []string{"/usr/sbin/mkfs.vfat", "/sbin/mke2fs", "/sbin/mkfs.btrfs", "/sbin/mkfs.xfs", "/sbin/mkfs.f2fs", "/sbin/blkid"},
+		Modules:  []string{"efivarfs"},
+	})
 	disk := filepath.Join(t.TempDir(), "disk")
 	if err := errors.Join(os.WriteFile(disk, nil, 0o600), os.Truncate(disk, 256<<20)); err != nil {
 		t.Fatal(err)
@@ -128,7 +155,10 @@ func TestFirmwareAndKernelOfAMachine(t *testing.T) {
 	}
 	out := image.Run(t, append(ovmf(t), "-nodefaults", "-drive", "file="+disk+",format=raw,if=none,id=d", "-device", "virtio-blk-pci,drive=d,serial=target"), furnish, files)
 	entry := `registered alpha (nixos-staged-hive) \EFI\systemd\systemd-bootx64.efi ` + guid + " changed: "
-	for _, want := range []string{entry + "true", entry + "false", "again: " + guid + " entries: 1 others kept: true", "second=yes"} {
+	for _, want := range []string{
+		entry + "true", entry + "false", "again: " + guid + " entries: 1 others kept: true", "second=yes",
+		"same: ext4 8M\n", "same: vfat 64M\n", "same: vfat 32M\n", "same: btrfs 128M\n", "same: xfs 301M\n", "same: f2fs 64M\n",
+	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in\n%s", want, out)
 		}
