@@ -40,7 +40,7 @@ func (s Site) assemble(ctx context.Context) error {
 		if _, err := os.Stat(path); err == nil {
 			continue
 		}
-		members, err := s.poolMembers(ctx, p.Name)
+		members, err := s.arrayMembers(ctx, p.Name)
 		if err != nil {
 			return err
 		}
@@ -57,8 +57,8 @@ func (s Site) assemble(ctx context.Context) error {
 	return nil
 }
 
-// poolMembers are the partitions, or whole disks, that the plan has a pool on.
-func (s Site) poolMembers(ctx context.Context, pool string) ([]string, error) {
+// arrayMembers are the partitions, or whole disks, that the plan has an array on.
+func (s Site) arrayMembers(ctx context.Context, array string) ([]string, error) {
 	devices, err := s.current(ctx, s.Targets)
 	if err != nil {
 		return nil, err
@@ -66,7 +66,7 @@ func (s Site) poolMembers(ctx context.Context, pool string) ([]string, error) {
 	var found []string
 	for i, t := range s.Targets {
 		for _, p := range t.Disk.Partitions {
-			if p.Pool != pool {
+			if p.Content != "mdraid" || p.Pool != array {
 				continue
 			}
 			if p.Label == "" {
