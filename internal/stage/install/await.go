@@ -235,7 +235,7 @@ const who = `cat ` + bootIDFile + `
 cat /proc/sys/kernel/hostname
 readlink -f /run/current-system || echo
 s=$(systemctl is-system-running) || :; echo "$s"
-if [ -e ` + hive.ManifestFile + ` ]; then echo medium; else echo system; fi
+if cat ` + hive.ManifestFile + ` >/dev/null 2>&1; then echo medium; else echo system; fi
 systemctl list-units --failed --plain --no-legend --no-pager || :`
 
 func askWho(ctx context.Context, r run.Runner) (answerer, error) {

@@ -38,7 +38,7 @@ func (e *PlatformError) Hint() string {
 func Hardware(ctx context.Context, machine run.Runner, binary string) (Report, error) {
 	var r Report
 	var err error
-	if machine.Run(ctx, run.Command{Name: "test", Args: []string{"-e", hive.ManifestFile}}) == nil {
+	if machine.Run(ctx, run.Command{Name: "cat", Args: []string{hive.ManifestFile}}) == nil {
 		r.Machine, err = machineOf(ctx, machine, run.Command{Name: "setup", Args: []string{"hardware", "--json"}})
 	} else {
 		r.Machine, err = lend(ctx, machine, binary)
