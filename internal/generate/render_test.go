@@ -175,11 +175,38 @@ func TestHiveDocumentHoldsOnlyWhatHostsMayKnowOfEachOther(t *testing.T) {
 	}
 }
 
+func TestTheMediumGetsThePlanOfItsHostAlone(t *testing.T) {
+	a := web("web1")
+	a.Setup.Match.Serials, a.SSH.Ports = []string{"PF2<&>"}, []int{22}
+	tree := render(t, a, web("web2"))
+	var document struct {
+		Schema   int
+		Plan     hive.Plan
+		PlanHash string
+	}
+	d := json.NewDecoder(bytes.NewReader(tree.Files["web1/medium.json"]))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&document); err != nil {
+		t.Fatal(err)
+	}
+	want := hive.PlanOf(a)
+	if document.Schema != hive.ManifestSchema || !reflect.DeepEqual(document.Plan, want) {
+		t.Errorf("schema %d, plan %+v", document.Schema, document.Plan)
+	}
+	sum, err := document.Plan.Hash()
+	if wanted, _ := want.Hash(); err != nil || sum != wanted || document.PlanHash != wanted {
+		t.Errorf("hash %s, said to be %s, wanted %s (%v)", sum, document.PlanHash, wanted, err)
+	}
+	if text := string(tree.Files["web1/medium.json"]); strings.Contains(text, "web2") || strings.Contains(text, "ssh-ed25519") {
+		t.Errorf("it knows more than it needs:\n%s", text)
+	}
+}
+
 func TestNixFilesAreCopiedAsTheyAre(t *testing.T) {
 	tree := render(t, web("web1"))
 	want := map[string]string{
 		"default.nix": "entry/default.nix", "hive.nix": "entry/hive.nix",
-		"web1/iso.nix": "entry/iso.nix", "web1/mini_sys.nix": "stages/mini_sys.nix",
+		"web1/iso.nix": "entry/iso.nix", "web1/mini_sys.nix": "stages/mini_sys.nix", "_all/iso.nix": "entry/all.nix",
 	}
 	onDisk := os.DirFS("../../nix")
 	for _, top := range []string{"eval.nix", "lib", "modules", "stages"} {

@@ -44,7 +44,7 @@ const (
 	hostJSON     = "host.json"
 	mediumJSON   = "medium.json" // of one host: what an installation makes of its machine
 	allFolder    = "_all"        // the medium of all hosts of a platform
-	modulesName  = "modules" // of one host: its hive.mini.modules
+	modulesName  = "modules"     // of one host: its hive.mini.modules
 )
 
 // Render lays out the files of h. It fails with all problems at once: host names that cannot be folders, modules that cannot be

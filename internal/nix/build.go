@@ -24,6 +24,7 @@ type Build struct {
 	// Links has the absolute path of a symlink for each attribute whose output shall be kept: the link is made or replaced, and
 	// registered as a root of the garbage collector. Its folder must exist.
 	Links     map[string]string
+	HeapBytes int64             // initial heap of the evaluator's garbage collector; 0 is 2 GiB, or what the environment says
 	KeepGoing bool              // after a failure, go on with what does not need it
 	Settings  map[string]string // settings of nix.conf, such as max-jobs or builders
 	ShowTrace bool
@@ -178,8 +179,17 @@ func (b Build) instantiation(root string) run.Command {
 	for _, a := range b.Attrs {
 		args = append(args, "-A", a)
 	}
-	env := Evaluation{SearchPath: b.SearchPath}.environment()
+	env := Evaluation{SearchPath: b.SearchPath, HeapBytes: b.heap()}.environment()
 	return run.Command{Name: "nix-instantiate", Args: args, Env: env}
+}
+
+// heap is large enough that nothing is collected while a few systems are evaluated: Nix 2.8 crashes in a collection now and then. What is
+// not used of it costs address space only.
+func (b Build) heap() int64 {
+	if b.HeapBytes == 0 && os.Getenv("GC_INITIAL_HEAP_SIZE") == "" {
+		return 2 << 30
+	}
+	return b.HeapBytes
 }
 
 func settings(s map[string]string) []string {

@@ -5,14 +5,16 @@
   name, # the host
 }:
 {
-  config,
   lib,
   modulesPath,
   options,
   ...
 }:
 let
-  root = toString (config.fileSystems."/".device or null);
+  host = builtins.fromJSON (builtins.readFile (tree + "/${name}/host.json"));
+  # not asked of the system: its image decides about the same option
+  isRoot = c: c.path == [ "fileSystems" "/" "device" ];
+  root = toString (lib.findFirst isRoot { value = "nowhere"; } host.carried).value;
   after = folder: if lib.hasPrefix "/dev/disk/${folder}/" root then lib.removePrefix "/dev/disk/${folder}/" root else null;
   label = after "by-label";
   # NixOS 24.05 and older know one label

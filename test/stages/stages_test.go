@@ -23,6 +23,8 @@ import (
 
 func TestMain(m *testing.M) {
 	standin.MainIfAsked()
+	// as the program sets it: Nix 2.8 crashes in a collection now and then
+	os.Setenv("GC_INITIAL_HEAP_SIZE", "2G")
 	code := m.Run()
 	os.RemoveAll(built.dir)
 	os.Exit(code)
@@ -118,13 +120,20 @@ func hiveOf(t *testing.T, dir string, args ...string) []byte {
 
 func command(t *testing.T, name string, args ...string) []byte {
 	t.Helper()
+	out, _ := outputs(t, name, args...)
+	return out
+}
+
+// outputs is what a command that succeeds wrote to stdout and to stderr.
+func outputs(t *testing.T, name string, args ...string) (stdout []byte, stderr string) {
+	t.Helper()
 	cmd := exec.Command(name, args...)
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
 	if err := cmd.Run(); err != nil {
 		t.Fatalf("%s: %v\n%s%s", run.Quote(append([]string{filepath.Base(name)}, args...)...), err, tail(out.Bytes()), tail(errOut.Bytes()))
 	}
-	return out.Bytes()
+	return out.Bytes(), errOut.String()
 }
 
 func tail(b []byte) []byte { return b[max(0, len(b)-4000):] }
@@ -240,6 +249,43 @@ func TestTheMiniSystemNeedsNixpkgsAlone(t *testing.T) {
 			"--arg", "configuration", filepath.Join(alone, "mini_sys.nix"))
 		if !bytes.Equal(bytes.TrimSpace(there), bytes.TrimSpace(here)) {
 			t.Errorf("in the tree %s, alone %s", there, here)
+		}
+	})
+}
+
+// TestAHardwareReportIsPartOfTheHostAndItsAbsenceIsNone: it is the user's, comes and goes, and nothing else in the tree depends on it.
+func TestAHardwareReportIsPartOfTheHostAndItsAbsenceIsNone(t *testing.T) {
+	need.Program(t, "nix-instantiate")
+	onEach(t, func(t *testing.T, on trees) {
+		dir := workspace(t, "single-vm", on)
+		hiveOf(t, dir, "generate")
+		system := func() (drv string, modules bool) {
+			for _, c := range hosts(t, dir)[0].Carried {
+				modules = modules || strings.Contains(string(c.Value), "from-the-report")
+			}
+			return string(command(t, "nix-instantiate", filepath.Join(dir, "generated"), "-A", "testvm.full")), modules
+		}
+		without, marked := system()
+		if marked {
+			t.Error("the report is there before it is")
+		}
+		report := filepath.Join(dir, "generated", "testvm", "hardware-configuration.nix")
+		if err := os.WriteFile(report, []byte(`{ boot.initrd.kernelModules = [ "from-the-report" ]; }`), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if with, marked := system(); !marked || with == without {
+			t.Error("the report is no part of the host")
+		}
+		hiveOf(t, dir, "generate")
+		if _, err := os.Stat(report); err != nil {
+			t.Errorf("generate takes the report away: %v", err)
+		}
+		if err := os.Remove(report); err != nil {
+			t.Fatal(err)
+		}
+		hiveOf(t, dir, "generate")
+		if again, marked := system(); marked || again != without {
+			t.Error("something of the report stays")
 		}
 	})
 }
@@ -374,7 +420,6 @@ func TestColmenaBuildsTheSystemOfTheTree(t *testing.T) {
 		dir := workspace(t, "single-vm", on)
 		hiveOf(t, dir, "generate")
 		want := strings.TrimSpace(string(command(t, "nix-instantiate", filepath.Join(dir, "generated"), "-A", "testvm.full")))
-		t.Setenv("GC_INITIAL_HEAP_SIZE", "2G") // as the program sets it: Nix 2.8 crashes in a collection otherwise
 		for _, colmena := range binaries {
 			out := command(t, colmena, "-f", filepath.Join(dir, "generated", "hive.nix"), "eval", "-E",
 				`{ nodes, ... }: nodes.testvm.config.system.build.toplevel.drvPath`)

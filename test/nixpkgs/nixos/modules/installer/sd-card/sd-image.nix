@@ -10,7 +10,7 @@ in
     imageName = opt types.str "${cfg.imageBaseName}-${config.system.nixos.label}-${pkgs.stdenv.hostPlatform.system}.img";
     imageBaseName = opt types.str "nixos-sd-image";
     storePaths = opt (types.listOf types.package) [ ];
-    rootVolumeLabel = opt types.str "NIXOS_SD";
+    rootPartitionUUID = opt (types.nullOr types.str) null;
     firmwareSize = opt types.int 30;
     firmwarePartitionName = opt types.str "FIRMWARE";
     populateFirmwareCommands = opt types.lines "";
@@ -20,7 +20,7 @@ in
     expandOnBoot = on;
   };
   config = {
-    fileSystems."/" = { device = "/dev/disk/by-label/${cfg.rootVolumeLabel}"; fsType = "ext4"; };
+    fileSystems."/" = { device = "/dev/disk/by-label/NIXOS_SD"; fsType = "ext4"; };
     fileSystems."/boot/firmware" = {
       device = "/dev/disk/by-label/${cfg.firmwarePartitionName}";
       fsType = "vfat";
@@ -28,7 +28,7 @@ in
     };
     sdImage.storePaths = [ config.system.build.toplevel ];
     system.build.sdImage = pkgs.writeText cfg.imageName (
-      "a stand-in for an SD card image, from the test miniature of nixpkgs\nlabel: ${cfg.rootVolumeLabel}\n"
+      "a stand-in for an SD card image, from the test miniature of nixpkgs\nlabel: NIXOS_SD\n"
       + lib.concatMapStrings (p: "store: ${p}\n") cfg.storePaths
     );
   };
