@@ -287,7 +287,7 @@ func (c *console) unlock(ctx context.Context) error {
 func unlockPage(complaint string, look Look) page {
 	p := page{title: "Unlock the secrets"}
 	p.body = look.paragraph(ui.Plain, "The SSH host keys and password hashes of the hosts are on this medium, sealed with the passphrase that was given when it "+
-		"was made. Without them a host is installed with new keys, and nobody can log in at it by password.")
+		"was made. Without them a host gets new keys, and one whose admin has a password cannot be installed.")
 	p = p.asking(ui.Line{{Tone: ui.Strong, Text: "> "}, {Tone: ui.Faint, Text: "(what you type is not shown)"}}, complaint, look)
 	return p.with([]choice{{name: "Enter", what: "done"}, {name: "Esc", what: "go on without"}})
 }

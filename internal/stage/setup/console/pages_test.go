@@ -338,10 +338,10 @@ func TestOnlyTheSerialIsConsent(t *testing.T) {
 	unasked := fresh()
 	unasked.Confirm = nil
 	for _, tt := range []struct {
-		name     string
-		intent   hive.Intent
-		disk     int
-		yes, no_ []string
+		name    string
+		intent  hive.Intent
+		disk    int
+		yes, no []string
 	}{
 		{"a long serial", fresh(), 0, []string{"S649NX0R123456T", "456T", " 456t ", "s649nx0r123456t"}, []string{"", " ", "56T", "3456T", "S649", "yes", "vda", "main"}},
 		{"a kernel name", fresh(), 1, []string{"vda", "/dev/vda"}, []string{"", "da", "vdb", "dev/vda", "/dev/"}},
@@ -358,7 +358,7 @@ func TestOnlyTheSerialIsConsent(t *testing.T) {
 				t.Errorf("%s: %q is no consent", tt.name, typed)
 			}
 		}
-		for _, typed := range tt.no_ {
+		for _, typed := range tt.no {
 			if all[tt.disk].given(typed) {
 				t.Errorf("%s: %q is consent", tt.name, typed)
 			}
