@@ -60,7 +60,7 @@ func furniture() guest.Extra {
 		},
 		Programs: []string{
 			"/bin/bash", "/bin/lsblk", "/bin/findmnt", "/bin/mount", "/bin/umount",
-			"/sbin/blkid", "/sbin/wipefs", "/sbin/swapon", "/sbin/swapoff", "/sbin/mkswap", "/sbin/losetup", "/sbin/blkdiscard",
+			"/sbin/blkid", "/sbin/wipefs", "/sbin/swapon", "/sbin/swapoff", "/sbin/mkswap", "/sbin/losetup", "/sbin/blkdiscard", "/sbin/blockdev",
 			"/sbin/sgdisk", "/sbin/partprobe", "/sbin/cryptsetup", "/sbin/lvm", "/sbin/mdadm", "/sbin/dmsetup",
 			"/sbin/mkfs.ext4", "/sbin/e2fsck", "/sbin/mkfs.vfat", "/sbin/fsck.vfat", "/bin/btrfs", "/sbin/mkfs.btrfs",
 			"/sbin/mkfs.xfs", "/sbin/xfs_repair",

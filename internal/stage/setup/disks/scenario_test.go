@@ -44,6 +44,18 @@ type layout struct {
 	format, mount string
 }
 
+// esp is the label of the partition that is mounted at /boot.
+func (l layout) esp() string {
+	for _, d := range l.Storage.Disks {
+		for _, p := range d.Partitions {
+			if p.MountPoint == "/boot" {
+				return p.Label
+			}
+		}
+	}
+	return ""
+}
+
 func readLayout(t *testing.T, name string) layout {
 	t.Helper()
 	text, err := os.ReadFile("/layouts.json")
@@ -206,7 +218,14 @@ func installScenario(t *testing.T, name string) {
 		}
 	}
 	must(t, s.Release(t.Context()))
+	dirty := s.Plan.Boot.ESP != ""
+	if dirty { // the bit that says so of FAT16
+		sh(t, "printf '\\x01' | dd of=/dev/disk/by-partlabel/"+l.esp()+" bs=1 seek=37 conv=notrunc,fsync status=none")
+	}
 	must(t, s.Check(t.Context(), l.mount))
+	if bit := "\x00"; dirty && sh(t, "dd if=/dev/disk/by-partlabel/"+l.esp()+" bs=1 skip=37 count=1 status=none") != bit {
+		t.Error("the boot file system is still dirty")
+	}
 	must(t, s.Mount(t.Context(), l.mount))
 	verified(t, s)
 	must(t, s.Mount(t.Context(), l.mount))
@@ -511,8 +530,17 @@ func dirtyScenario(t *testing.T) {
 	write(t, "/mnt/home/kept", "photos")
 	must(t, s.Close(t.Context()))
 	s.Targets = targets(t, l, "mount")
-	sh(t, "printf '\\x02' | dd of=/dev/disk/by-partlabel/disk-main-root bs=1 seek=$((1024+58)) conv=notrunc status=none") // s_state: errors seen
+	// the disk as it is while it is mounted, which is what a power cut leaves
+	sh(t, `p=/dev/disk/by-partlabel
+mount $p/disk-main-root /mnt; mount $p/disk-main-home /mnt/home; echo more >/mnt/more; echo more >/mnt/home/more; sync
+dd if=$p/disk-main-root of=`+link("second")+` bs=1M conv=fsync status=none; dd if=$p/disk-main-home of=`+link("third")+` bs=1M conv=fsync status=none
+umount -R /mnt
+dd if=`+link("second")+` of=$p/disk-main-root bs=1M count=$(($(blockdev --getsize64 $p/disk-main-root) / 1048576)) conv=fsync status=none
+dd if=`+link("third")+` of=$p/disk-main-home bs=1M count=400 conv=fsync status=none; udevadm settle`)
 	must(t, s.Check(t.Context(), l.mount))
+	if out := sh(t, "e2fsck -p /dev/disk/by-partlabel/disk-main-root"); strings.Contains(out, "recovering") {
+		t.Errorf("the journal was not replayed: %s", out)
+	}
 	must(t, s.Mount(t.Context(), l.mount))
 	verified(t, s)
 	must(t, s.Close(t.Context()))

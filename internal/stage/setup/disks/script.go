@@ -19,15 +19,16 @@ func (s Site) script(ctx context.Context, task, file string) error {
 	steps := &tracer{tell: func(text string) {
 		s.Events.Send(progress.Event{Task: task, Host: s.Plan.Name, State: progress.Running, Text: text})
 	}}
+	log := s.log()
 	c := run.Command{
 		Name: "env",
 		Args: []string{"-i", "PATH=" + os.Getenv("PATH"), "HOME=/root", "LC_ALL=C.UTF-8", "TERM=" + os.Getenv("TERM"), file},
-		Dir:  "/", Stdin: s.Input, Stdout: s.log(), Stderr: io.MultiWriter(s.log(), steps), Interactive: s.Terminal,
+		Dir:  "/", Stdin: s.Input, Stdout: log, Stderr: io.MultiWriter(log, steps), Interactive: s.Terminal,
 	}
 	if s.Screen != nil {
-		c.Stdout = io.MultiWriter(s.log(), s.Screen)
+		c.Stdout = io.MultiWriter(log, s.Screen)
 	}
-	if _, err := fmt.Fprintf(s.log(), "# %s\n", c); err != nil {
+	if _, err := fmt.Fprintf(log, "# %s\n", c); err != nil {
 		return fmt.Errorf("write the log: %w", err)
 	}
 	if err := s.Run.Run(ctx, c); err != nil {

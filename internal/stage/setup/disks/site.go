@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 
 	"nixos-staged-hive/internal/blockdev"
 	"nixos-staged-hive/internal/hive"
@@ -67,18 +68,31 @@ type UnprovenError struct{ Problems []string }
 
 func (e *UnprovenError) Error() string { return strings.Join(e.Problems, "; ") }
 
-// log is where programs speak to.
+// log is where programs speak to, on stdout and stderr at the same time.
 func (s Site) log() io.Writer {
 	if s.Log == nil {
 		return io.Discard
 	}
-	return s.Log
+	return &guarded{w: s.Log}
+}
+
+// guarded lets two streams write to one place.
+type guarded struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (g *guarded) Write(p []byte) (int, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.w.Write(p) //nolint:wrapcheck // as a writer does
 }
 
 // call runs a program that changes something.
 func (s Site) call(ctx context.Context, name string, args ...string) error {
-	c := run.Command{Name: name, Args: args, Env: []string{"LC_ALL=C"}, Stdout: s.log(), Stderr: s.log()}
-	if _, err := fmt.Fprintf(s.log(), "# %s\n", c); err != nil {
+	log := s.log()
+	c := run.Command{Name: name, Args: args, Env: []string{"LC_ALL=C"}, Stdout: log, Stderr: log}
+	if _, err := fmt.Fprintf(log, "# %s\n", c); err != nil {
 		return fmt.Errorf("write the log: %w", err)
 	}
 	return s.Run.Run(ctx, c)

@@ -159,8 +159,10 @@ func (k Kit) save(disk io.ReaderAt, a area) (kept, error) {
 	packed := gzip.NewWriter(f)
 	sum := sha256.New()
 	_, err = io.Copy(io.MultiWriter(packed, sum), io.NewSectionReader(disk, a.Offset, a.Length))
-	err = errors.Join(err, packed.Close(), f.Sync(), f.Close())
-	return kept{a, name, hex.EncodeToString(sum.Sum(nil))}, err
+	if err = errors.Join(err, packed.Close(), f.Sync(), f.Close()); err != nil {
+		return kept{}, fmt.Errorf("keep the bytes at %d: %w", a.Offset, err)
+	}
+	return kept{a, name, hex.EncodeToString(sum.Sum(nil))}, nil
 }
 
 // write comes last and at once: a kit with this file is complete.
@@ -278,7 +280,7 @@ func (s Site) restore(ctx context.Context, k Kit, c *claim) error {
 	for _, a := range k.Areas {
 		sum := sha256.New()
 		if _, err := io.Copy(sum, io.NewSectionReader(c, a.Offset, a.Length)); err != nil {
-			return err
+			return fmt.Errorf("read back the bytes at %d: %w", a.Offset, err)
 		}
 		if hex.EncodeToString(sum.Sum(nil)) != a.SHA256 {
 			return &UnprovenError{[]string{fmt.Sprintf("the bytes at %d are not those of the kit", a.Offset)}}
