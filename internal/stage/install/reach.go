@@ -426,11 +426,12 @@ func (l Login) peek(ctx context.Context, at place) (string, error) {
 		return "", err
 	}
 	defer access.Close() //nolint:errcheck // a temporary folder that stays is swept by the next run
-	login := access.Login(ctx, target.Name)
-	if fingerprint, err := shownKey(access, target); err == nil {
-		return fingerprint, nil
+	login := access.Login(ctx, target.Name) // ssh learns the key before it logs in, so that a login that is denied will do
+	fingerprint, err := shownKey(access, target)
+	if err != nil && login != nil {
+		return "", login
 	}
-	return "", cmp.Or(login, errors.New("it shows no host key"))
+	return fingerprint, err
 }
 
 func pause(ctx context.Context, d time.Duration) error {
