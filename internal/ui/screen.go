@@ -48,6 +48,7 @@ type Screen struct {
 	pending []byte
 	page    []Line
 	shown   []string // what is on the screen; nil: unknown
+	columns int      // of the screen when it was shown
 }
 
 const (
@@ -164,8 +165,8 @@ func (c *Screen) Show(page []Line) {
 		lines = append(lines, "")
 	}
 	var b strings.Builder
-	if len(c.shown) != rows {
-		c.shown = nil
+	if len(c.shown) != rows || c.columns != columns { // a terminal that gets another size moves what is on it
+		c.shown, c.columns = nil, columns
 		b.WriteString("\x1b[m\x1b[H\x1b[J")
 	}
 	for i, line := range lines {

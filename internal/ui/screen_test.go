@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/creack/pty"
 )
 
 func plain(text string) Line { return Line{{Plain, text}} }
@@ -105,6 +107,25 @@ func TestOnlyLinesThatChangedAreSent(t *testing.T) {
 		t.Error(err)
 	}
 	term.waitFor(t, showCursor)
+}
+
+func TestAnotherSizeDrawsThePageAnew(t *testing.T) {
+	s, term := openScreen(t, 20, "TERM=linux")
+	defer s.Close()
+	s.Show([]Line{plain("page")})
+	term.waitFor(t, "page")
+	if err := pty.Setsize(term.person, &pty.Winsize{Rows: 24, Cols: 60}); err != nil {
+		t.Fatal(err)
+	}
+	before := len(term.text())
+	s.Show([]Line{plain("page")})
+	for range 300 {
+		if strings.Contains(term.text()[before:], "page") {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Errorf("sent %q", term.text()[before:])
 }
 
 func TestADumbTerminalGetsChangedPagesOnly(t *testing.T) {
