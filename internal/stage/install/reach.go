@@ -425,7 +425,7 @@ func (l Login) peek(ctx context.Context, at place) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer access.Close() //nolint:errcheck // a temporary folder that stays is swept by the next run
+	defer access.Close()                    //nolint:errcheck // a temporary folder that stays is swept by the next run
 	login := access.Login(ctx, target.Name) // ssh learns the key before it logs in, so that a login that is denied will do
 	fingerprint, err := shownKey(access, target)
 	if err != nil && login != nil {
