@@ -50,6 +50,7 @@ var fences = []struct {
 	{prefix: "github.com/charmbracelet/", allowed: []string{"internal/ui"}},
 	{prefix: "golang.org/x/sys/unix", allowed: []string{"internal/blockdev", "internal/run", "internal/stage/setup"}, testsFree: true},
 	{prefix: "filippo.io/age", allowed: []string{"internal/secret"}},
+	{prefix: "github.com/go-crypt/crypt/", allowed: []string{"internal/secret"}},
 	{prefix: "golang.org/x/crypto/", allowed: []string{"internal/remote", "internal/secret", "internal/stage/workspace", "internal/stage/install"}},
 	{prefix: "golang.org/x/net/", allowed: []string{"internal/discovery"}},
 	{prefix: "github.com/pion/", allowed: []string{"internal/discovery"}},
