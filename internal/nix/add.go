@@ -54,7 +54,7 @@ func copyFile(to, from string) (err error) {
 	if err != nil {
 		return err
 	}
-	defer source.Close()
+	defer func() { _ = source.Close() }()
 	about, err := source.Stat()
 	if err != nil {
 		return err
