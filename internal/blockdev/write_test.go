@@ -16,6 +16,7 @@ import (
 
 	"nixos-staged-hive/internal/progress"
 	"nixos-staged-hive/internal/testbed/disk"
+	"nixos-staged-hive/internal/testbed/need"
 )
 
 // noise is bytes that nothing has written before.
@@ -395,5 +396,29 @@ func TestOpenImage(t *testing.T) {
 		if _, _, err := OpenImage(path); err == nil {
 			t.Errorf("%s was taken for an image", path)
 		}
+	}
+}
+
+// TestWriteToADeviceThatFails has the device's file on a file system that is too small for it: from some byte on the kernel answers EIO.
+func TestWriteToADeviceThatFails(t *testing.T) {
+	need.Root(t)
+	small := t.TempDir()
+	if err := unix.Mount("tmpfs", small, "tmpfs", 0, "size=8m"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(small, unix.MNT_DETACH); err != nil { // busy until the device's own clean-up is over
+			t.Error(err)
+		}
+	})
+	t.Setenv("TMPDIR", small)
+	d := disk.New(t, disk.Spec{Size: 32 << 20})
+	err := held(t, d).Write(t.Context(), imageOf(t, noise(20<<20)), WriteOptions{})
+	unfinished := (*UnfinishedError)(nil)
+	if !errors.As(err, &unfinished) || !unfinished.Blank || !errors.Is(err, unix.EIO) && !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("got %v", err)
+	}
+	if got := backing(t, d); !allZero(got[:front]) {
+		t.Error("the device starts")
 	}
 }
