@@ -84,6 +84,9 @@ func ServeOpen(ctx context.Context, r run.Runner, arguments []string, socket uin
 }
 
 func parseWish(arguments []string) (wish, error) {
+	if len(arguments) > 0 && arguments[0] == "--" {
+		arguments = arguments[1:]
+	}
 	if len(arguments) != 3 {
 		return wish{}, fmt.Errorf("%s takes a device, the bytes of an image, and what was typed to confirm it", OpenCommand)
 	}

@@ -169,7 +169,7 @@ func TestThePrivilegedSideRefusesOnItsOwn(t *testing.T) {
 }
 
 func TestServeOpenRefusesOtherArguments(t *testing.T) {
-	for _, arguments := range [][]string{nil, {"/dev/null"}, {"/dev/null", "many", ""}, {"/dev/null", "-1", ""}, {"/dev/null", "1", "", ""}} {
+	for _, arguments := range [][]string{nil, {"/dev/null"}, {"/dev/null", "many", ""}, {"/dev/null", "-1", ""}, {"/dev/null", "1", "", ""}, {"--"}} {
 		if err := ServeOpen(t.Context(), local(), arguments, 0); err == nil {
 			t.Errorf("%q was taken", arguments)
 		}
