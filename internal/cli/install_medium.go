@@ -238,8 +238,10 @@ func (h *house) bundle(l *loaded, host hive.Host, p password) (secret.Bundle, er
 		if p.File != "" {
 			where = fmt.Sprintf(" (the definition names a file on the host, %s)", p.File)
 		}
-		return b, &refusal{fmt.Errorf("%s: the hash of %s's password is not known here%s: without it sudo would let nobody in", host.Name, host.Deployer.Name, where),
-			fmt.Sprintf("`nixos-staged-hive secret password %s` asks for it and keeps it encrypted", host.Name), codeFailed}
+		return b, &refusal{
+			fmt.Errorf("%s: the hash of %s's password is not known here%s: without it sudo would let nobody in", host.Name, host.Deployer.Name, where),
+			fmt.Sprintf("`nixos-staged-hive secret password %s` asks for it and keeps it encrypted", host.Name), codeFailed,
+		}
 	}
 	return b, err
 }
@@ -282,9 +284,7 @@ func (h *house) writeMedium(ctx context.Context, m made, o installOptions, sink 
 		return receipt, err
 	}
 	end()
-	if err := h.showDevice(unconfirmed.Device); err != nil {
-		return receipt, err
-	}
+	h.showDevice(unconfirmed.Device)
 	if order.Confirm, err = h.ui.Ask(ctx, fmt.Sprintf("all of this is overwritten; type %s to agree", unconfirmed.Word), "", nil); err != nil {
 		return receipt, err
 	}
@@ -294,13 +294,12 @@ func (h *house) writeMedium(ctx context.Context, m made, o installOptions, sink 
 	return room.Write(ctx, order)
 }
 
-func (h *house) showDevice(d hive.Device) error {
+func (h *house) showDevice(d hive.Device) {
 	text := fmt.Sprintf("%s  %s  %s  serial %s\n", d.Path, d.Model, hive.Size(d.Bytes), d.Serial)
 	for _, line := range medium.Contents(d) {
 		text += "  " + line + "\n"
 	}
 	h.ui.Note(strings.TrimRight(text, "\n"))
-	return nil
 }
 
 // offer tells where the image could be written.

@@ -76,8 +76,10 @@ func (h *house) installer(o *mediumOptions) (setup.Installer, error) {
 	in := setup.Installer{Runner: h.run, Root: o.root, Dir: o.dir}
 	text, err := os.ReadFile(o.manifest)
 	if errors.Is(err, os.ErrNotExist) {
-		return in, &refusal{fmt.Errorf("this is no installation medium: there is no %s", o.manifest),
-			"start the machine from a medium that `nixos-staged-hive install` wrote", codeRefused}
+		return in, &refusal{
+			fmt.Errorf("this is no installation medium: there is no %s", o.manifest),
+			"start the machine from a medium that `nixos-staged-hive install` wrote", codeRefused,
+		}
 	}
 	if err != nil {
 		return in, err
@@ -86,8 +88,10 @@ func (h *house) installer(o *mediumOptions) (setup.Installer, error) {
 		return in, fmt.Errorf("read %s: %w", o.manifest, err)
 	}
 	if in.Manifest.Schema != hive.ManifestSchema {
-		return in, &refusal{fmt.Errorf("%s has schema %d, and this program knows %d", o.manifest, in.Manifest.Schema, hive.ManifestSchema),
-			"the program and the medium are of different versions: write the medium again", codeRefused}
+		return in, &refusal{
+			fmt.Errorf("%s has schema %d, and this program knows %d", o.manifest, in.Manifest.Schema, hive.ManifestSchema),
+			"the program and the medium are of different versions: write the medium again", codeRefused,
+		}
 	}
 	return in, os.MkdirAll(o.dir, 0o755)
 }

@@ -102,12 +102,7 @@ keyFile. /run/nixos-staged-hive/passphrase answers the questions of LUKS devices
 			if err != nil {
 				return err
 			}
-			var content []byte
-			if from != "" {
-				content, err = os.ReadFile(from)
-			} else {
-				content, err = io.ReadAll(io.LimitReader(h.ui.In, 1<<20))
-			}
+			content, err := h.content(from)
 			if err != nil {
 				return err
 			}
@@ -117,6 +112,18 @@ keyFile. /run/nixos-staged-hive/passphrase answers the questions of LUKS devices
 	cmd.Flags().StringVar(&from, "from", "", "a file to read the content from")
 	cmd.Flags().Uint32Var(&mode, "mode", 0o600, "its permission bits")
 	return cmd
+}
+
+// content reads a file, or standard input without one.
+func (h *house) content(file string) ([]byte, error) {
+	if file != "" {
+		return os.ReadFile(file)
+	}
+	text, err := io.ReadAll(io.LimitReader(h.ui.In, 1<<20))
+	if err != nil {
+		return nil, fmt.Errorf("read the content: %w", err)
+	}
+	return text, nil
 }
 
 func secretPasswordCommand(h *house) *cobra.Command {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -167,12 +166,7 @@ func copyTree(from, to string) error {
 		case stat.IsDir():
 			return os.MkdirAll(target, 0o755)
 		}
-		in, err := os.Open(name)
-		if err != nil {
-			return err
-		}
-		defer in.Close() //nolint:errcheck // it was only read
-		content, err := io.ReadAll(in)
+		content, err := os.ReadFile(name)
 		if err != nil {
 			return err
 		}

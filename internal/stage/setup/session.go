@@ -124,12 +124,6 @@ func (s *session) targetFile(names ...string) string {
 	return filepath.Join(append([]string{s.in.Root}, names...)...)
 }
 
-// script runs a program of the medium, with all it says in the log. Its environment is only what it needs: IN_DISKO_TEST would set the
-// passphrase of every LUKS device to "disko", and nobody knows what else a login shell has.
-func (s *session) script(ctx context.Context, program string, args ...string) error {
-	return s.runner.Run(ctx, run.Command{Name: program, Args: args})
-}
-
 // logging is a runner that keeps what programs are called with and say.
 type logging struct {
 	run.Runner
