@@ -42,6 +42,8 @@ package_of() {
 		sshd) echo openssh-server ;;
 		nft) echo nftables ;;
 		sgdisk) echo gdisk ;;
+		ip) echo iproute2 ;;
+		mke2fs) echo e2fsprogs ;;
 		ssh) echo openssh-client ;;
 		gcc) echo gcc libc6-dev ;;
 		*) echo "$1" ;;
