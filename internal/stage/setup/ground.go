@@ -61,9 +61,11 @@ func (s *session) aliases() error {
 // takeUp looks on the disks for an installation that a power failure interrupted. If all of them say so, and the file system that was to be the
 // root mounts and remembers this very installation, it goes on there; else it begins with empty disks, on which there is nothing to lose.
 func (s *session) takeUp(ctx context.Context) (string, error) {
-	if len(s.journal.Finished) > 1 { // more than the scripts of this run: the medium itself remembers
-		return "this start of the medium remembers", nil
+	if s.journal.has("format") {
+		return "this start of the medium remembers: the disks are laid out and formatted", nil
 	}
+	// half a file system looks like a whole one to disko's script: what was not formatted to the end begins with empty disks
+	s.journal.forget("wipe")
 	for _, t := range s.intent.Targets {
 		if !t.Disk.Additional && t.State != machine.StateInterrupted {
 			return "there is none", nil

@@ -37,6 +37,11 @@ func (j *journal) finish(phase string) error {
 	return j.write()
 }
 
+// forget takes a phase for not done.
+func (j *journal) forget(phase string) {
+	j.Finished = slices.DeleteFunc(j.Finished, func(f string) bool { return f == phase })
+}
+
 // keepAt adds a place, and writes to it.
 func (j *journal) keepAt(place string) error {
 	if !slices.Contains(j.places, place) {
