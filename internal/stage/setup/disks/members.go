@@ -144,7 +144,7 @@ func Spanning(plan hive.Plan, targets []hive.Target, members []Member) []hive.Pr
 	var problems []hive.Problem
 	var told []string
 	for _, m := range members {
-		if m.ID == "" || slices.Contains(told, m.Kind+m.ID) {
+		if m.ID == "" || m.Kind == "mapper" || slices.Contains(told, m.Kind+m.ID) { // what is mapped is told by what it is mapped from
 			continue
 		}
 		var hit, spared []string

@@ -3,10 +3,12 @@ package disks
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 
@@ -31,10 +33,26 @@ func (s Site) script(ctx context.Context, task, file string) error {
 	if _, err := fmt.Fprintf(log, "# %s\n", c); err != nil {
 		return fmt.Errorf("write the log: %w", err)
 	}
-	if err := s.Run.Run(ctx, c); err != nil {
-		return fmt.Errorf("run disko's script to %s: %w", task, err)
+	err := s.Run.Run(ctx, c)
+	if err == nil {
+		return nil
 	}
-	return nil
+	if e, ok := errors.AsType[*run.Error](err); ok && reason(e.Stderr) != "" {
+		return fmt.Errorf("run disko's script to %s: %s: %w", task, reason(e.Stderr), err)
+	}
+	return fmt.Errorf("run disko's script to %s: %w", task, err)
+}
+
+// reason is the last line of a script's stderr that is not bash's trace.
+func reason(stderr []byte) string {
+	lines := strings.Split(string(stderr), "\n")
+	for _, line := range slices.Backward(lines) {
+		line = strings.TrimSpace(strings.ToValidUTF8(line, "\uFFFD"))
+		if line != "" && !strings.HasPrefix(line, "+") {
+			return line
+		}
+	}
+	return ""
 }
 
 // tracer tells the steps of a script by what bash traces (set -x): "+ mkfs.ext4 ...", with more pluses inside of substitutions.

@@ -136,18 +136,7 @@ func (s Site) saveDisk(ctx context.Context, dir string, t hive.Target, d hive.De
 		}
 		k.Areas = append(k.Areas, saved)
 	}
-	s.saveTable(ctx, d, filepath.Join(folder, "table.sgdisk"))
 	return k.write()
-}
-
-// saveTable is one more way back for people who know sgdisk; the areas hold the table already. A disk without one gives none.
-func (s Site) saveTable(ctx context.Context, d hive.Device, file string) {
-	if d.Table != "gpt" {
-		return
-	}
-	if err := s.call(ctx, "sgdisk", "--backup="+file, d.Path); err != nil {
-		s.Events.Send(progress.Event{Task: "save undo kit", Host: s.Plan.Name, State: progress.Warned, Text: "no copy of the table by sgdisk", Err: err})
-	}
 }
 
 func (k Kit) save(disk io.ReaderAt, a area) (kept, error) {

@@ -19,11 +19,7 @@ import (
 // *ChangedError, *UnprovenError.
 func (s Site) Wipe(ctx context.Context) error {
 	targets := s.doomed()
-	devices, err := s.destroyable(ctx, targets)
-	if err != nil {
-		return err
-	}
-	all, release, err := claims(ctx, devices)
+	all, release, err := s.claimAll(ctx, targets)
 	if err != nil {
 		return err
 	}
@@ -33,6 +29,24 @@ func (s Site) Wipe(ctx context.Context) error {
 		return err
 	}
 	return s.proveWiped(ctx, targets)
+}
+
+// claimAll takes all disks for ourselves. Whoever opened a disk for writing since it was released, as sgdisk does, made udev read it anew, and with
+// that assemble what its members were of: it is taken down again then.
+func (s Site) claimAll(ctx context.Context, targets []hive.Target) (all []*claim, release func() error, err error) {
+	for try := 1; ; try++ {
+		devices, err := s.destroyable(ctx, targets)
+		if err != nil {
+			return nil, nil, err
+		}
+		all, release, err := claims(ctx, devices)
+		if _, held := errors.AsType[*HeldError](err); !held || try == 3 {
+			return all, release, err
+		}
+		if err := s.takeDown(ctx, doomedPaths(targets)); err != nil {
+			return nil, nil, err
+		}
+	}
 }
 
 func (s Site) wipe(ctx context.Context, targets []hive.Target, all []*claim) error {
@@ -190,8 +204,12 @@ func (s Site) Seal(ctx context.Context) error {
 		if err := s.seal(ctx, t.Disk, devices[i]); err != nil {
 			return fmt.Errorf("mark disk %s (%s) as installed: %w", t.Disk.Name, t.Device.Path, err)
 		}
+		// udev has read the disk anew and may have assembled an array or a volume group
+		if err := s.takeDown(ctx, doomedPaths(targets)); err != nil {
+			return err
+		}
 	}
-	return s.settle(ctx)
+	return nil
 }
 
 func (s Site) seal(ctx context.Context, disk hive.Disk, d hive.Device) error {
