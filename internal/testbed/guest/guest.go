@@ -41,7 +41,7 @@ const (
 )
 
 // patience is how long a guest may take. Without KVM and beside other work it needs some ten seconds; only one that hangs needs this.
-const patience = 5 * time.Minute
+const patience = 20 * time.Minute
 
 // Boot gives the files and the kernel's command line for a start that runs script with sh as root. Devices are settled by then. Files
 // are laid out before udev starts, by their absolute path, instead of the image's; modules named in

@@ -353,8 +353,14 @@ func TestTeardownBeginsAtTheTopAndTouchesNoOtherDisk(t *testing.T) {
 		"of disko":       {hive.Device{Path: "/dev/sda1", Kind: "part", Mounts: []string{"/tmp/tmp.x"}}, "unmount /tmp/tmp.x"},
 		"elsewhere":      {hive.Device{Path: "/dev/sda1", Kind: "part", Mounts: []string{"/media/photos"}}, "held: it is mounted at /media/photos"},
 		"array on array": {hive.Device{Path: "/dev/md0", Kind: "raid1", Children: []hive.Device{{Path: "/dev/md1", Kind: "raid0"}}}, "stop the array /dev/md1"},
-		"unknown":        {hive.Device{Path: "/dev/bcache0", Kind: "disk"}, "held: a disk device lies on the disk; stop it first"},
-		"multipath":      {hive.Device{Path: "/dev/dm-99999", Kind: "mpath"}, "held: a mpath device lies on the disk; stop it first"},
+		"volumes": {hive.Device{Path: "/dev/sda1", Kind: "part", Children: []hive.Device{
+			{Path: "/dev/dm-0", Kind: "lvm"}, {Path: "/dev/dm-1", Kind: "lvm", Mounts: []string{"[SWAP]"}},
+		}}, "end swapping to /dev/dm-1"},
+		"on one volume": {hive.Device{Path: "/dev/sda1", Kind: "part", Children: []hive.Device{
+			{Path: "/dev/dm-0", Kind: "lvm"}, {Path: "/dev/dm-1", Kind: "lvm", Children: []hive.Device{{Path: "/dev/md7", Kind: "raid1"}}},
+		}}, "stop the array /dev/md7"},
+		"unknown":   {hive.Device{Path: "/dev/bcache0", Kind: "disk"}, "held: a disk device lies on the disk; stop it first"},
+		"multipath": {hive.Device{Path: "/dev/dm-99999", Kind: "mpath"}, "held: a mpath device lies on the disk; stop it first"},
 	} {
 		st, err := nextStep(disk(tt.device), []string{"/dev/sda"}, "/mnt", nil)
 		got := st.what

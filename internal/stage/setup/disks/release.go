@@ -171,7 +171,7 @@ func (s Site) takeDownOn(ctx context.Context, path string) error {
 		if !ok {
 			return &ChangedError{Device: path, What: "it is gone"}
 		}
-		st, err := stepOn(d, s.Root, true)
+		st, err := stepOn(layers([]hive.Device{d}), s.Root)
 		if err != nil || st.what == "" {
 			return err
 		}
@@ -203,13 +203,9 @@ func (s Site) do(ctx context.Context, st step) error {
 
 // nextStep finds something on the disks that nothing lies on.
 func nextStep(devices []hive.Device, paths []string, root string, pools []string) (step, error) {
-	for _, disk := range devices {
-		if !slices.Contains(paths, disk.Path) {
-			continue
-		}
-		if st, err := stepOn(disk, root, true); err != nil || st.what != "" {
-			return st, err
-		}
+	disks := slices.DeleteFunc(slices.Clone(devices), func(d hive.Device) bool { return !slices.Contains(paths, d.Path) })
+	if st, err := stepOn(layers(disks), root); err != nil || st.what != "" {
+		return st, err
 	}
 	if len(pools) > 0 {
 		return step{what: "export the ZFS pool " + pools[0], device: pools[0], command: []string{"zpool", "export", pools[0]}}, nil
@@ -217,13 +213,45 @@ func nextStep(devices []hive.Device, paths []string, root string, pools []string
 	return step{}, nil
 }
 
-// stepOn looks at a device and those on it, the uppermost first.
-func stepOn(d hive.Device, root string, whole bool) (step, error) {
-	for _, c := range d.Children {
-		if st, err := stepOn(c, root, false); err != nil || st.what != "" {
+// layer is a device with how many others lie below it.
+type layer struct {
+	hive.Device
+	depth int
+}
+
+// layers are some devices and all that lies on them, the uppermost first: a volume group can only be stopped when nothing uses any of its volumes.
+func layers(devices []hive.Device) []layer {
+	var all []layer
+	var add func(d hive.Device, depth int)
+	add = func(d hive.Device, depth int) {
+		all = append(all, layer{d, depth})
+		for _, c := range d.Children {
+			add(c, depth+1)
+		}
+	}
+	for _, d := range devices {
+		add(d, 0)
+	}
+	slices.SortStableFunc(all, func(a, b layer) int { return b.depth - a.depth })
+	return all
+}
+
+// stepOn ends the use of everything before it stops anything.
+func stepOn(all []layer, root string) (step, error) {
+	for _, d := range all {
+		if st, err := useStep(d.Device, root); err != nil || st.what != "" {
 			return st, err
 		}
 	}
+	for _, d := range all {
+		if d.depth > 0 && d.Kind != "part" {
+			return stopStep(d.Device)
+		}
+	}
+	return step{}, nil
+}
+
+func useStep(d hive.Device, root string) (step, error) {
 	for _, m := range d.Mounts {
 		switch {
 		case m == "[SWAP]":
@@ -234,10 +262,7 @@ func stepOn(d hive.Device, root string, whole bool) (step, error) {
 			return step{}, &HeldError{Device: d.Path, Holder: "it is mounted at " + m}
 		}
 	}
-	if whole || d.Kind == "part" {
-		return step{}, nil
-	}
-	return stopStep(d)
+	return step{}, nil
 }
 
 // stopStep closes a device that is made of others.
