@@ -112,7 +112,7 @@ func (h *house) build(ctx context.Context, l *loaded, hosts []hive.Host, o insta
 	if err != nil {
 		return m, err
 	}
-	if isCard || o.noSecrets {
+	if isCard || o.noSecrets || o.device == "" { // without -d nothing is written that could hold them
 		return m, nil
 	}
 	m.secrets, err = h.secretsOf(l, hosts, passwords, m.keys, o)

@@ -54,16 +54,31 @@ func (s *screens) actions() console.Actions {
 	}
 }
 
-// machine looks at the machine now and then: it takes longer than a screen may.
+// machine looks at the machine now and then, beside the screens: it takes longer than a key may wait.
 func (s *screens) machine(ctx context.Context) hive.Machine {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if time.Since(s.looked) > 10*time.Second {
-		if found, err := machine.Probe(ctx, s.house.run); err == nil {
-			s.found = found
-		}
+	first, due := s.looked.IsZero(), time.Since(s.looked) > 10*time.Second
+	if due {
 		s.looked = time.Now()
 	}
+	s.mu.Unlock()
+	look := func() {
+		found, err := machine.Probe(ctx, s.house.run)
+		if err != nil {
+			return
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.found = found
+	}
+	switch {
+	case first:
+		look()
+	case due:
+		go look()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	return s.found
 }
 

@@ -85,7 +85,7 @@ func TestWithoutQEMUARehearsalSaysWhatToInstall(t *testing.T) {
 		}
 	}
 	d.env = append(slices.Clone(d.env), "PATH="+bin)
-	d.runEnv(nil, need.Program(t, program), "-p", d.dir, "rehearse").exits(5).says("qemu-system-x86_64", "qemu-img", "apt install qemu-system-x86")
+	d.runEnv(nil, need.Program(t, program), "-p", d.dir, "rehearse", "--setup-program", staticProgram(t)).exits(5).says("qemu-system-x86_64", "qemu-img", "apt install qemu-system-x86")
 }
 
 // What the miniature builds is no image. Nobody shall wait for a machine that shows nothing.
@@ -94,7 +94,7 @@ func TestOnTheMiniatureARehearsalSaysThatNothingWouldBoot(t *testing.T) {
 	need.Program(t, "qemu-img")
 	need.Program(t, "ssh-keygen")
 	d := newDesk(t, map[string]string{"nixConfigs/web.nix": rehearsable("")})
-	d.run("rehearse").exits(1).says("has no boot record", "pin a real NixOS")
+	d.run("rehearse", "--setup-program", staticProgram(t)).exits(1).says("has no boot record", "pin a real NixOS")
 	if left, _ := filepath.Glob(d.path(".staged-hive/rehearsal/lab/pids/*")); len(left) > 0 {
 		t.Errorf("still there: %v", left)
 	}

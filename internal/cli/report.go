@@ -3,16 +3,22 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 
+	"nixos-staged-hive/internal/blockdev"
 	"nixos-staged-hive/internal/colmena"
 	"nixos-staged-hive/internal/generate"
 	"nixos-staged-hive/internal/hive"
 	"nixos-staged-hive/internal/nix"
 	"nixos-staged-hive/internal/run"
+	"nixos-staged-hive/internal/stage/install"
+	"nixos-staged-hive/internal/stage/medium"
+	"nixos-staged-hive/internal/stage/setup"
 	"nixos-staged-hive/internal/ui"
 )
 
@@ -81,6 +87,7 @@ func hintsOf(err error) []string {
 	if errors.As(err, &wrong) || isUnknownCommand(err) {
 		hints = append(hints, "`nixos-staged-hive --help` lists commands and flags")
 	}
+	hints = append(hints, deviceHints(err)...)
 	if len(hints) == 0 {
 		hints = systemHints(err)
 	}
@@ -125,10 +132,50 @@ func codeOf(err error) int {
 		return codeUsage
 	case errors.As(err, &missing):
 		return codeMissing
-	case errors.As(err, &edited), errors.As(err, &secret):
+	case errors.As(err, &edited), errors.As(err, &secret), isRefusal(err):
 		return codeRefused
 	}
 	return codeFailed
+}
+
+// isRefusal reports whether a device or a machine was left alone, and nothing was changed.
+func isRefusal(err error) bool {
+	return is[*blockdev.RefusedError](err) || is[*blockdev.BusyError](err) || is[*blockdev.ExistsError](err) || is[*medium.UnconfirmedError](err) ||
+		is[*setup.RefusedError](err) || is[*setup.ConsentError](err) || is[*setup.NobodyThereError](err) || is[*setup.OtherPlanError](err) ||
+		is[*setup.BusyError](err) || is[*install.RefusedError](err) || is[*install.ConsentError](err) || is[*install.OtherPlanError](err)
+}
+
+func is[T error](err error) bool {
+	_, ok := errors.AsType[T](err)
+	return ok
+}
+
+// deviceHints are about media and the machine that setup runs on.
+func deviceHints(err error) []string {
+	if e, ok := errors.AsType[*setup.RefusedError](err); ok {
+		var ways []string
+		for _, p := range e.Intent.Problems {
+			if p.Severity == hive.Error && p.Way != "" && !slices.Contains(ways, p.Way) {
+				ways = append(ways, p.Way)
+			}
+		}
+		return ways
+	}
+	if e, ok := errors.AsType[*medium.UnconfirmedError](err); ok {
+		return []string{fmt.Sprintf("look twice at what it is, and give --confirm %s", e.Word)}
+	}
+	if e, ok := errors.AsType[*setup.ConsentError](err); ok {
+		return []string{"`setup plan` shows what would be lost; --confirm " + strings.Join(e.Missing, ",") + " agrees"}
+	}
+	switch {
+	case is[*blockdev.ExistsError](err):
+		return []string{"--overwrite replaces it"}
+	case is[*blockdev.RefusedError](err):
+		return []string{"`nixos-staged-hive install -n NAME` without -d lists the devices that may be meant"}
+	case is[*setup.NobodyThereError](err):
+		return []string{"install it at the machine, or from afar with --remote: both show what would be lost, and ask"}
+	}
+	return nil
 }
 
 // unreachable matches what git 2.39 and Nix 2.8 (by curl) say when a server cannot be reached.

@@ -65,6 +65,11 @@ in
         for path in ${toString cfg.storeContents}; do echo "store: $path"; done
         ${lib.concatMapStrings (c: "echo ${lib.escapeShellArg "file: ${c.target} ${c.source}"}\n") cfg.contents}
       } > $out/iso/${lib.escapeShellArg cfg.isoName}
+      # files lie in it as they lie on a medium: whole, uncompressed, on sectors of 2048 bytes
+      truncate -s %2048 $out/iso/${lib.escapeShellArg cfg.isoName}
+      ${lib.concatMapStrings (c: ''
+        if [ -f ${c.source} ]; then cat ${c.source} >> $out/iso/${lib.escapeShellArg cfg.isoName}; fi
+      '') cfg.contents}
       echo "file iso $out/iso/${cfg.isoName}${extension}" > $out/nix-support/hydra-build-products
     '';
   };
