@@ -1,0 +1,217 @@
+package matrix
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"nixos-staged-hive/internal/hive"
+	"nixos-staged-hive/internal/testbed/nbd"
+)
+
+// diskBytes is the size of each disk.
+const diskBytes = 1 << 30
+
+// plug waits until the saved state is loaded, lets the machine go on, and gives it its disks.
+func (m *medium) plug(v *machine, disks []string) error {
+	for {
+		var state struct{ Status string }
+		if err := v.call("query-status", nil, &state); err != nil {
+			return err
+		}
+		if state.Status != "inmigrate" {
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	v.power = nbd.NewPower()
+	names := make([]string, len(disks))
+	for i, file := range disks {
+		names[i] = strings.TrimSuffix(filepath.Base(file), ".disk")
+		if err := v.open(names[i], file); err != nil {
+			return err
+		}
+	}
+	if err := v.call("cont", nil, nil); err != nil {
+		return err
+	}
+	for i, name := range names {
+		node := map[string]any{
+			"node-name": name, "driver": "nbd", "server": map[string]any{"type": "unix", "path": filepath.Join(v.dir, name+".nbd")},
+		}
+		if err := v.call("blockdev-add", node, nil); err != nil {
+			return err
+		}
+		device := map[string]any{
+			"driver": "virtio-blk-pci", "drive": name, "serial": name, "id": "disk-" + name, "addr": fmt.Sprintf("0x%x", 6+i), "write-cache": "on",
+			"discard": "off", "write-zeroes": "off",
+		}
+		if err := v.call("device_add", device, nil); err != nil {
+			return err
+		}
+	}
+	code, err := v.order("ready "+strings.Join(names, " "), nil)
+	if err == nil && code != 0 {
+		err = errors.New("the disks do not appear")
+	}
+	return err
+}
+
+// cut is where the power goes away.
+type cut struct {
+	Phase string   // of setup; "": never
+	Part  float64  // 0: when the phase begins; 1: when it has ended; between: after this part of its writes
+	Loss  nbd.Loss // what becomes of unflushed writes
+}
+
+// travel is what a run of setup told.
+type travel struct {
+	Cut    bool
+	Code   int
+	Events []hive.SetupEvent
+	Lost   int            // blocks
+	Writes map[string]int // of each phase
+}
+
+// text is how a phase ended.
+func (r travel) text(phase string) string {
+	for _, e := range r.Events {
+		if e.Phase == phase && e.State == "done" {
+			return e.Text
+		}
+	}
+	return ""
+}
+
+func (r travel) trouble() string {
+	for _, e := range slices.Backward(r.Events) {
+		if e.Error != "" {
+			return e.Phase + ": " + e.Error
+		}
+	}
+	return "no event tells of an error"
+}
+
+// install starts the medium and has setup run, up to its end or to the cut. writes says how many writes each phase has, roughly.
+func (m *medium) install(ctx context.Context, dir, host string, mode hive.Mode, disks []string, c cut, writes map[string]int, dice *rand.Rand) (travel, error) {
+	r := travel{Writes: map[string]int{}}
+	v, err := m.resume(ctx, dir, disks)
+	if err != nil {
+		return r, err
+	}
+	defer v.release() //nolint:errcheck // it has ended, or nothing is asked of it
+	// QEMU is killed the moment that its disks lose power: nothing after it may happen
+	go func() {
+		select {
+		case <-v.power.Gone():
+			_ = v.cmd.Process.Kill()
+		case <-ctx.Done():
+		}
+	}()
+	if code, err := v.order("echo "+m.bundles[host]+" | base64 -d | setup secrets --manifest /manifest.json", nil); err != nil || code != 0 {
+		return r, fmt.Errorf("give the secrets: code %d: %w", code, err)
+	}
+	before := 0
+	r.Code, err = v.order(fmt.Sprintf("install -n %s --mode %s --confirm main,second", host, mode), func(line string) {
+		var e hive.SetupEvent
+		if json.Unmarshal([]byte(line), &e) != nil {
+			return
+		}
+		r.Events = append(r.Events, e)
+		began, ended := e.State == "started", e.State == "done"
+		if began {
+			before = v.power.Writes()
+		}
+		if ended {
+			r.Writes[e.Phase] = v.power.Writes() - before
+		}
+		if e.Phase != c.Phase {
+			return
+		}
+		switch {
+		case began && c.Part == 0, ended:
+			v.power.Cut()
+		case began && c.Part < 1:
+			v.power.CutIn(max(1, int(c.Part*float64(writes[e.Phase]))))
+		}
+	})
+	select {
+	case <-v.power.Gone():
+		r.Cut = true
+	default:
+		return r, err
+	}
+	_ = v.kill()
+	for _, d := range v.disks {
+		lost, err := d.LosePower(c.Loss, dice)
+		r.Lost += lost
+		if err != nil {
+			return r, err
+		}
+	}
+	return r, nil
+}
+
+// start boots what was installed, without the medium, and gives what it says of itself.
+func (m *medium) start(ctx context.Context, dir string, disks []string) (map[string]string, error) {
+	console := filepath.Join(dir, "console-installed")
+	_ = os.Remove(console)
+	args := board(firmwareCode, filepath.Join(dir, "vars"), console)
+	for i, file := range disks {
+		name := strings.TrimSuffix(filepath.Base(file), ".disk")
+		args = append(args, "-drive", "if=none,format=raw,cache=unsafe,id="+name+",file="+file, "-device", fmt.Sprintf("virtio-blk-pci,drive=%s,serial=%s,addr=0x%x", name, name, 6+i))
+	}
+	v, err := launch(ctx, dir, args...)
+	if err != nil {
+		return nil, err
+	}
+	_, _ = io.Copy(io.Discard, v.monitor) // until it ends
+	_ = v.release()
+	text, err := os.ReadFile(console)
+	if err != nil {
+		return nil, err
+	}
+	said := map[string]string{}
+	for line := range strings.Lines(string(text)) {
+		if _, line, ok := strings.Cut(strings.TrimSpace(line), "MATRIX "); ok {
+			key, value, _ := strings.Cut(line, " ")
+			said[key] = value
+		}
+	}
+	if said["BOOTED"] == "" {
+		return said, fmt.Errorf("the installed system did not start; its console is %s", console)
+	}
+	return said, nil
+}
+
+func copyFile(from, to string) error {
+	text, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, text, 0o600)
+}
+
+// blank makes an empty disk.
+func blank(name string) error {
+	if err := os.WriteFile(name, nil, 0o600); err != nil {
+		return err
+	}
+	return os.Truncate(name, diskBytes)
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
