@@ -69,29 +69,13 @@ func deviceText(d hive.Device) string {
 	if d.Model != "" {
 		parts = append(parts, d.Model)
 	}
-	parts = append(parts, size(d.Bytes))
+	parts = append(parts, hive.Size(d.Bytes))
 	if d.Serial != "" {
 		parts = append(parts, "serial "+d.Serial)
 	} else {
 		parts = append(parts, "no serial number")
 	}
 	return strings.Join(parts, ", ")
-}
-
-// size is as makers of disks count: powers of 1000.
-func size(bytes int64) string {
-	for _, u := range []struct {
-		name string
-		is   int64
-	}{{"TB", 1e12}, {"GB", 1e9}, {"MB", 1e6}} {
-		if bytes >= 10*u.is {
-			return fmt.Sprintf("%.0f %s", float64(bytes)/float64(u.is), u.name)
-		}
-		if bytes >= u.is {
-			return fmt.Sprintf("%.1f %s", float64(bytes)/float64(u.is), u.name)
-		}
-	}
-	return fmt.Sprintf("%d bytes", bytes)
 }
 
 func problemLines(all []hive.Problem, severity hive.Severity, look Look) []ui.Line {
