@@ -200,14 +200,36 @@ func (s Site) proveFormat(ctx context.Context) error {
 		}
 		problems = append(problems, found...)
 	}
-	found, err := s.fileSystemProblems(ctx)
+	found, err := s.keptProblems(ctx)
 	if err != nil {
+		return err
+	}
+	problems = append(problems, found...)
+	if found, err = s.fileSystemProblems(ctx); err != nil {
 		return err
 	}
 	if problems = append(problems, found...); len(problems) > 0 {
 		return &UnprovenError{problems}
 	}
 	return nil
+}
+
+// keptProblems looks whether the disks that mode add only mounts still are what they were: disko's script goes over them too.
+func (s Site) keptProblems(ctx context.Context) ([]string, error) {
+	devices, err := s.current(ctx, s.Targets)
+	if err != nil {
+		return nil, err
+	}
+	var problems []string
+	for i, t := range s.Targets {
+		if t.Fate != "mount" || t.Disk.Additional {
+			continue
+		}
+		for _, difference := range MatchTable(t.Disk, devices[i], hive.Add) {
+			problems = append(problems, t.Device.Path+": "+difference)
+		}
+	}
+	return problems, nil
 }
 
 // contentProblems looks at the table of a disk and at what is directly in its partitions.

@@ -29,6 +29,7 @@ func scenarios() map[string]func(*testing.T) {
 		"stale-regions": staleRegionsScenario,
 		"stale-array":   staleArrayScenario,
 		"dirty":         dirtyScenario,
+		"add":           addScenario,
 	}
 	for _, layout := range []string{"bios", "btrfs", "lvm", "raid"} { // plain and luks are in the others
 		all["install-"+layout] = func(t *testing.T) { installScenario(t, layout) }
@@ -566,5 +567,39 @@ dd if=`+link("third")+` of=$p/disk-main-home bs=1M count=400 conv=fsync status=n
 	s.Targets = targets(t, l, "mount")
 	if problems := MatchTables(s.Plan, hive.Keep, s.Targets); len(problems) != 1 {
 		t.Errorf("a file system is gone: %v", problems)
+	}
+}
+
+// addScenario: a second disk is laid out, and the first stays as it is.
+func addScenario(t *testing.T) {
+	l := readLayout(t, "plain")
+	s := blank(t, l)
+	install(t, s, l)
+	write(t, "/mnt/kept", "photos")
+	must(t, s.Close(t.Context()))
+	must(t, s.Seal(t.Context()))
+
+	l = readLayout(t, "grown")
+	s.Plan.Storage = l.Storage
+	s.Targets = targets(t, l, "mount")
+	s.Targets[1].Fate = "format"
+	if problems := MatchTables(s.Plan, hive.Add, s.Targets); len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	install(t, s, l)
+	if text, err := os.ReadFile("/mnt/kept"); err != nil || string(text) != "photos" {
+		t.Errorf("the file reads %q, %v", text, err)
+	}
+	must(t, s.Close(t.Context()))
+	if main, second := find(t, "main").TableID, find(t, "second").TableID; main != hive.DiskGUID("web", "main") || second != hive.InstallingGUID("web", "second") {
+		t.Errorf("before the end the tables are %s and %s", main, second)
+	}
+	s.Targets = targets(t, l, "mount") // cut off here: the second disk may be laid out once more
+	s.Targets[1].Fate = "format"
+	install(t, s, l)
+	must(t, s.Close(t.Context()))
+	must(t, s.Seal(t.Context()))
+	if second := find(t, "second").TableID; second != hive.DiskGUID("web", "second") {
+		t.Errorf("after the end the table is %s", second)
 	}
 }

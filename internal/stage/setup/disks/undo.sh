@@ -1,7 +1,10 @@
 #!/bin/sh
 # Writes the saved areas of a disk back: sh restore.sh disk-NAME /dev/sdX
 set -eu
-[ $# -eq 2 ] && [ -f "$1/kit.json" ] && [ -b "$2" ] || { echo "usage: sh restore.sh disk-NAME /dev/sdX" >&2; exit 2; }
+if [ $# -ne 2 ] || [ ! -f "$1/kit.json" ] || [ ! -b "$2" ]; then
+	echo "usage: sh restore.sh disk-NAME /dev/sdX" >&2
+	exit 2
+fi
 sed -n 's/^  "\(device\|serial\|model\|bytes\)": /\1: /p' "$1/kit.json"
 printf 'Write the saved areas back to %s? Type yes: ' "$2"
 read -r answer

@@ -52,6 +52,14 @@ let
         content = ext4 "/";
       };
     };
+    grown.disk = layouts.plain.disk // {
+      second = disk "second" {
+        data = {
+          size = "100%";
+          content = ext4 "/data";
+        };
+      };
+    };
     bios.disk.main = disk "main" {
       boot = {
         size = "1M";
