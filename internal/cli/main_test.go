@@ -30,8 +30,11 @@ const program = "nixos-staged-hive"
 
 func TestMain(m *testing.M) {
 	standin.MainIfAsked()
+	main := func() { os.Exit(cli.Main(os.Args, os.Stdin, os.Stdout, os.Stderr, os.Environ())) }
 	testscript.Main(m, map[string]func(){
-		program: func() { os.Exit(cli.Main(os.Args, os.Stdin, os.Stdout, os.Stderr, os.Environ())) },
+		program: main,
+		// its names on a medium
+		"setup": main, "disko-format": main, "pre-setup": main, "post-setup": main,
 	})
 }
 
