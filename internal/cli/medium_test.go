@@ -75,6 +75,15 @@ func TestSetupIsNoSetupWithoutAMedium(t *testing.T) {
 	d.runEnv(nil, need.Program(t, program), "on-medium", "--manifest", d.path("none.json"), "plan").exits(4).says("no installation medium")
 }
 
+// The unattended service runs on every medium with at least one such host.
+func TestAHostThatIsNotDeclaredSoIsNeverInstalledUnattended(t *testing.T) {
+	m := newMedium(t, unfit("web"))
+	m.setup("run", "--unattended", "--countdown", "1ms").exits(4).says("web is not installed unattended", "hive.setup.unattended")
+	willing := unfit("web")
+	willing.Plan.Unattended = true
+	newMedium(t, willing).setup("run", "--unattended", "--countdown", "1ms").exits(4).says("NOBODY-HAS-THIS")
+}
+
 // Called by a name of the medium's, it is the program on the medium.
 func TestNameDecidesWhichProgramItIs(t *testing.T) {
 	d := newDesk(t, nil)

@@ -40,6 +40,9 @@ func (in Installer) intend(ctx context.Context, o Order) (hive.Intent, hive.Medi
 		return intent, host, err
 	}
 	intent.Machine, intent.Host, intent.Why, intent.PlanHash, intent.Toplevel = found, host.Name, why, host.PlanHash, host.Toplevel
+	if o.Unattended && !host.Plan.Unattended {
+		return intent, host, &NobodyThereError{host.Name, "its definition does not say so (hive.setup.unattended)"}
+	}
 	if o.Unattended {
 		// what the disks are decides the mode
 		targets, _ := machine.Resolve(host.Plan, hive.Fresh, found)
