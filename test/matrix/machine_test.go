@@ -19,7 +19,7 @@ import (
 )
 
 // patience is for a machine that hangs; others take seconds.
-const patience = 2 * time.Minute
+const patience = 10 * time.Minute
 
 // machine is a running QEMU.
 type machine struct {
@@ -43,7 +43,7 @@ func board(code, vars, console string) []string {
 		"-accel", "tcg,thread=single", "-cpu", "max,la57=off", "-smp", "1", "-m", "1024M",
 		"-drive", "if=pflash,unit=0,format=raw,readonly=on,file=" + code, "-drive", "if=pflash,unit=1,format=raw,file=" + vars,
 		"-fw_cfg", "name=opt/org.tianocore/IPv4PXESupport,string=n", "-fw_cfg", "name=opt/org.tianocore/IPv6PXESupport,string=n",
-		"-chardev", "file,id=console,append=on,path=" + console, "-serial", "chardev:console",
+		"-device", "virtio-net-pci,romfile=,addr=0x4", "-chardev", "file,id=console,append=on,path=" + console, "-serial", "chardev:console",
 		"-chardev", "stdio,id=agent,signal=off", "-serial", "chardev:agent",
 	}
 }

@@ -2,6 +2,7 @@ package matrix
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -217,3 +218,5 @@ func (m *medium) resume(ctx context.Context, dir string, disks []string) (*machi
 	}
 	return v, nil
 }
+
+func digest(text string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(text))) }

@@ -1,6 +1,7 @@
 package matrix
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -199,6 +200,29 @@ func copyFile(from, to string) error {
 		return err
 	}
 	return os.WriteFile(to, text, 0o600)
+}
+
+// copySparse copies a disk, leaving out what is empty.
+func copySparse(from, to string) error {
+	if err := blank(to); err != nil {
+		return err
+	}
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close() //nolint:errcheck // only read
+	out, err := os.OpenFile(to, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	block, zeros := make([]byte, 1<<16), make([]byte, 1<<16)
+	for at := int64(0); err == nil && at < diskBytes; at += int64(len(block)) {
+		if _, err = in.ReadAt(block, at); err == nil && !bytes.Equal(block, zeros) {
+			_, err = out.WriteAt(block, at)
+		}
+	}
+	return errors.Join(err, out.Close())
 }
 
 // blank makes an empty disk.

@@ -27,23 +27,27 @@ let
     mkdir -p $out/bin
     cp ${pkgs.busybox}/bin/busybox $out/bin/busybox
     for name in $($out/bin/busybox --list); do [[ -e $out/bin/$name ]] || ln -s busybox $out/bin/$name; done
-    # what nixos-install says to util-linux' programs, in the words of these
-    rm $out/bin/mount $out/bin/umount
-    cat > $out/bin/mount <<END
+    # What nixos-install has its bash do is in the words of util-linux, and a shell that is all commands looks for no others.
+    cat > $out/bin/bash <<END
     #!$out/bin/sh
-    case "\$1" in
-    --rbind) mkdir -p "\$4" && exec $out/bin/busybox mount -o rbind "\$3" "\$4" ;;
-    --make-rslave) exec $out/bin/busybox mount -o rslave none "\$2" ;;
-    esac
-    exec $out/bin/busybox mount "\$@"
+    export PATH=$out/bin
+    mount() {
+      case "\$1" in
+      --rbind) mkdir -p "\$4" && command mount -o rbind "\$3" "\$4" ;;
+      --make-rslave) command mount -o rslave none "\$2" ;;
+      *) command mount "\$@" ;;
+      esac
+    }
+    umount() {
+      case "\$1" in
+      -R) command umount -l "\$2" ;;
+      *) command umount "\$@" ;;
+      esac
+    }
+    [ "\$1" = -c ] && eval "\$2" && exit
+    exit 1
     END
-    cat > $out/bin/umount <<END
-    #!$out/bin/sh
-    [ "\$1" = -R ] && exec $out/bin/busybox umount -l "\$2"
-    exec $out/bin/busybox umount "\$@"
-    END
-    printf '#!%s\nexport PATH=%s\nexec %s "$@"\n' $out/bin/sh $out/bin $out/bin/sh > $out/bin/bash
-    chmod +x $out/bin/{mount,umount,bash}
+    chmod +x $out/bin/bash
   '';
 
   script =
