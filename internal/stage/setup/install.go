@@ -11,6 +11,7 @@ import (
 
 	"nixos-staged-hive/internal/progress"
 	"nixos-staged-hive/internal/run"
+	"nixos-staged-hive/internal/stage/setup/bootchain"
 	"nixos-staged-hive/internal/stage/setup/closure"
 )
 
@@ -61,7 +62,14 @@ func (s *session) install(ctx context.Context) (string, error) {
 	if err := s.openParents(); err != nil {
 		return "", err
 	}
-	err := s.runner.Run(ctx, run.Command{
+	dropped, err := bootchain.DropRemains(s.in.Root, s.host)
+	if err != nil {
+		return "", err
+	}
+	if len(dropped) > 0 {
+		s.rec.warn("an earlier run was cut off while it wrote " + strings.Join(dropped, " and ") + ": written anew")
+	}
+	err = s.runner.Run(ctx, run.Command{
 		Name: "nixos-install",
 		Args: []string{"--root", s.in.Root, "--system", s.host.Toplevel, "--no-root-passwd", "--no-channel-copy", "--substituters", ""},
 		// nixos-enter and the activation want a PATH, and nothing else of the caller's
