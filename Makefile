@@ -10,7 +10,10 @@ GO := go
 PROGRAM := build/nixos-staged-hive
 LINTER := $(GO) tool -modfile=tools/go.mod golangci-lint
 
-.PHONY: help demo lab test build lint docs bench clean ensure-go ensure-programs
+BASE := 0
+POINTS := 200
+
+.PHONY: help demo lab matrix test build lint docs bench clean ensure-go ensure-programs
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -21,6 +24,10 @@ demo: ensure-programs build ## set up, build, and run the main job on every exam
 lab: ensure-programs build ## two machines from blank disks to the deployed hive, in virtual machines (ARGS="--from mini": from there)
 	@scripts/ensure-programs.sh qemu-system-x86_64 qemu-img ssh patchelf gcc
 	@scripts/with-nix.sh scripts/lab.sh $(PROGRAM) $(ARGS)
+
+matrix: ensure-programs ## installations that lose power, in virtual machines (POINTS=200 from BASE=0; hours without KVM)
+	@scripts/ensure-programs.sh qemu-system-x86_64 qemu-img ssh patchelf gcc
+	@scripts/with-nix.sh $(GO) test ./test/matrix -run TestCrash -count=1 -v -timeout 12h -matrix.base=$(BASE) -matrix.points=$(POINTS)
 
 test: ensure-programs ## set up, and run all tests
 	@scripts/with-nix.sh scripts/test.sh

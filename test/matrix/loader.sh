@@ -12,15 +12,15 @@ if [ -n "$NIXOS_INSTALL_BOOTLOADER" ]; then
 	head -c 32 /dev/urandom > $esp/loader/random-seed
 fi
 mkdir -p $esp/EFI/nixos $esp/loader/entries
-hash=$(basename @out@ | cut -c 1-32)
+name=$(basename @out@)
 for file in kernel initrd; do
-	[ -e $esp/EFI/nixos/$hash-$file.efi ] || cp @out@/$file $esp/EFI/nixos/$hash-$file.efi
+	[ -e $esp/EFI/nixos/$name-$file.efi ] || cp @out@/$file $esp/EFI/nixos/$name-$file.efi
 done
 cat > $esp/loader/entries/nixos-generation-1.conf.tmp <<END
 title NixOS
 version Generation 1
-linux /EFI/nixos/$hash-kernel.efi
-initrd /EFI/nixos/$hash-initrd.efi
+linux /EFI/nixos/$name-kernel.efi
+initrd /EFI/nixos/$name-initrd.efi
 options init=@out@/init $(cat @out@/kernel-params)
 END
 mv $esp/loader/entries/nixos-generation-1.conf.tmp $esp/loader/entries/nixos-generation-1.conf
