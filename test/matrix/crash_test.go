@@ -196,7 +196,7 @@ func (x *matrix) furnish(ctx context.Context, layout string, r *reference) error
 	if err != nil {
 		return err
 	}
-	defer v.release() //nolint:errcheck // all is on the disks
+	defer v.release() // all is on the disks
 	host, _ := x.medium.manifest.Host(layout)
 	script := "printf 'the key of the matrix' > /run/disk.key; " + host.Scripts.Mount + " > /dev/ttyS0 2>&1; mkdir -p /mnt/home/data; " +
 		"for i in 1 2 3 4 5 6; do head -c 1500000 /dev/urandom > /mnt/home/data/$i; done; sync; cat /mnt/home/data/* | sha256sum >&3; " +
@@ -317,7 +317,7 @@ func sealed(layout string, disks []string) error {
 		}
 		name := strings.TrimSuffix(filepath.Base(file), ".disk")
 		if want := hive.DiskGUID(layout, name); table.DiskID != want || table.PrimaryError != nil || table.BackupError != nil {
-			return fmt.Errorf("the table of %s is %s (%v, %v), not %s", name, table.DiskID, table.PrimaryError, table.BackupError, want)
+			return fmt.Errorf("the table of %s is %s, not %s: %w", name, table.DiskID, want, errors.Join(table.PrimaryError, table.BackupError))
 		}
 	}
 	return nil

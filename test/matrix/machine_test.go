@@ -57,7 +57,7 @@ func launch(ctx context.Context, dir string, args ...string) (*machine, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer l.Close() //nolint:errcheck // there is one connection
+	defer l.Close() // there is one connection
 	m.cmd = exec.CommandContext(ctx, "qemu-system-x86_64", append(args, "-qmp", "unix:"+socket)...)
 	m.cmd.Stderr = &m.said
 	if m.agent, err = m.cmd.StdinPipe(); err != nil {
@@ -156,7 +156,7 @@ func (m *machine) open(name, file string) error {
 		return err
 	}
 	m.sockets = append(m.sockets, l)
-	go d.Serve(l) //nolint:errcheck // what it has to say shows in the guest
+	go d.Serve(l) // what it has to say shows in the guest
 	return nil
 }
 

@@ -182,7 +182,7 @@ func (m *medium) wait(t *testing.T) {
 	must(t, copyFile(firmwareVars, m.vars))
 	v, err := launch(ctx, m.dir, m.arguments(m.vars, filepath.Join(m.dir, "console"))...)
 	must(t, err)
-	defer v.release() //nolint:errcheck // nothing is asked of it any more
+	defer v.release() // nothing is asked of it any more
 	for {
 		text, err := v.line()
 		if err != nil {

@@ -109,7 +109,7 @@ func (m *medium) install(ctx context.Context, dir, host string, mode hive.Mode, 
 	if err != nil {
 		return r, err
 	}
-	defer v.release() //nolint:errcheck // it has ended, or nothing is asked of it
+	defer v.release() // it has ended, or nothing is asked of it
 	// QEMU is killed the moment that its disks lose power: nothing after it may happen
 	go func() {
 		select {
@@ -211,7 +211,7 @@ func copySparse(from, to string) error {
 	if err != nil {
 		return err
 	}
-	defer in.Close() //nolint:errcheck // only read
+	defer in.Close() // only read
 	out, err := os.OpenFile(to, os.O_WRONLY, 0)
 	if err != nil {
 		return err
