@@ -84,7 +84,12 @@ setup plan --manifest /manifest.json -n plain > /dev/null
 for program in sgdisk mkfs.ext4 mkfs.vfat mkfs.btrfs cryptsetup lvm nix-env nix-store nixos-enter partprobe wipefs jq; do $program --version; done > /dev/null 2>&1
 awaited() { i=0; until [ -e /dev/disk/by-id/virtio-$1 ]; do sleep 0.1; i=$((i+1)); [ $i -lt 600 ] || return 1; done; }
 ready() { for disk; do awaited $disk || return 1; done; udevadm settle; }
-install() { setup run --manifest /manifest.json --then stay --json "$@" >&3 2>/dev/ttyS0; }
+install() {
+	setup run --manifest /manifest.json --then stay --json "$@" >&3 2>/dev/ttyS0
+	code=$?
+	[ $code = 0 ] || tail -n 200 /run/nixos-staged-hive/setup.log > /dev/ttyS0
+	return $code
+}
 echo READY >&3
 while read -r line <&3; do
 	eval "$line"
