@@ -227,6 +227,34 @@ type Deployment struct {
 	ReplaceUnknown      bool     `json:"replaceUnknownProfiles"`
 	PrivilegeEscalation []string `json:"privilegeEscalationCommand"`
 	SSHOptions          []string `json:"sshOptions"`
+	Rollout             Rollout  `json:"rollout"`
+}
+
+// Rollout is how `hive deploy` treats a host beyond what Colmena knows. Durations are whole seconds; 0 is the program's default.
+type Rollout struct {
+	After []string `json:"after"` // names of hosts, or @tags, that have to be deployed well before this one
+	Group string   `json:"group"` // hosts of a group share MaxUnavailable; empty: no limit
+	// MaxUnavailable is how many hosts of the group may be in activation or down at once; the smallest of the group counts. 0 is 1.
+	MaxUnavailable int           `json:"maxUnavailable"`
+	Canary         bool          `json:"canary"` // deployed before all that are none
+	Checks         []HealthCheck `json:"checks"`
+	// ActivationSeconds limits switch-to-configuration, ConfirmSeconds the time until a new connection has confirmed (checks
+	// included), RebootSeconds the time a reboot takes until the host answers.
+	ActivationSeconds int  `json:"activationSeconds"`
+	ConfirmSeconds    int  `json:"confirmSeconds"`
+	RebootSeconds     int  `json:"rebootSeconds"`
+	BootGuard         bool `json:"bootGuard"` // the full system has the unit that reboots into the old one if a guarded reboot is not confirmed
+}
+
+// HealthCheck is a health check: it has to pass after an activation, or the host goes back. Exactly one of Command and URL is set.
+type HealthCheck struct {
+	Name           string   `json:"name"`
+	Command        []string `json:"command"` // run on the host, as the deploying user or, with Root, as root
+	Root           bool     `json:"root"`
+	URL            string   `json:"url"`            // fetched from the deployer's computer
+	Status         int      `json:"status"`         // expected of the URL; 0 is any from 200 to 399
+	TimeoutSeconds int      `json:"timeoutSeconds"` // for one attempt; 0 is 10
+	Attempts       int      `json:"attempts"`       // 0 is 3, a second apart
 }
 
 // Key is a secret that Colmena uploads. Its text is never a fact.

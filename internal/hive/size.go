@@ -6,13 +6,13 @@ import "fmt"
 func Size(bytes int64) string {
 	for _, unit := range []struct {
 		name string
-		is   int64
+		is   float64
 	}{{"TB", 1e12}, {"GB", 1e9}, {"MB", 1e6}, {"kB", 1e3}} {
-		switch {
-		case bytes >= 10*unit.is:
-			return fmt.Sprintf("%.0f %s", float64(bytes)/float64(unit.is), unit.name)
-		case bytes >= unit.is:
-			return fmt.Sprintf("%.1f %s", float64(bytes)/float64(unit.is), unit.name)
+		switch value := float64(bytes) / unit.is; {
+		case value >= 9.95: // which would be rounded to 10.0
+			return fmt.Sprintf("%.0f %s", value, unit.name)
+		case value >= 0.9995: // which would be rounded to 1000 of the next smaller unit
+			return fmt.Sprintf("%.1f %s", value, unit.name)
 		}
 	}
 	return fmt.Sprintf("%d B", bytes)
