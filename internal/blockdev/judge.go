@@ -125,7 +125,7 @@ func size(d hive.Device, bytes int64) []Reason {
 }
 
 func tooSmall(device, image int64) Reason {
-	has, wants := Size(device), Size(image)
+	has, wants := hive.Size(device), hive.Size(image)
 	if has == wants {
 		has, wants = fmt.Sprintf("%d bytes", device), fmt.Sprintf("%d", image)
 	}
@@ -250,7 +250,7 @@ func fixed(devices []hive.Device, d hive.Device) []Reason {
 		reasons = append(reasons, Reason{Fixed, "is not removable (" + how + "): it looks like a disk of this machine", true})
 	}
 	if d.Bytes > largeMedium {
-		reasons = append(reasons, Reason{TooLarge, "holds " + Size(d.Bytes) + ", more than a stick", true})
+		reasons = append(reasons, Reason{TooLarge, "holds " + hive.Size(d.Bytes) + ", more than a stick", true})
 	}
 	return reasons
 }
@@ -278,17 +278,4 @@ func unique(reasons []Reason) []Reason {
 		}
 	}
 	return kept
-}
-
-// Size prints bytes as makers of disks do, in powers of 1000.
-func Size(bytes int64) string {
-	v, units := float64(bytes), []string{"B", "kB", "MB", "GB", "TB", "PB", "EB"}
-	i := 0
-	for v >= 999.5 && i < len(units)-1 {
-		v, i = v/1000, i+1
-	}
-	if i == 0 || v >= 99.5 {
-		return fmt.Sprintf("%.0f %s", v, units[i])
-	}
-	return fmt.Sprintf("%.1f %s", v, units[i])
 }

@@ -136,13 +136,3 @@ func TestRefuseIsOverriddenByTheSerialAlone(t *testing.T) {
 		t.Errorf("got %v, want %s", err, want)
 	}
 }
-
-func TestSizeIsAsOnTheBox(t *testing.T) {
-	for bytes, want := range map[int64]string{
-		0: "0 B", 999: "999 B", 1000: "1.0 kB", 64 << 20: "67.1 MB", 31457280000: "31.5 GB", 999999: "1.0 MB", 500107862016: "500 GB", 2e12: "2.0 TB",
-	} {
-		if got := Size(bytes); got != want {
-			t.Errorf("%d: %q, want %q", bytes, got, want)
-		}
-	}
-}

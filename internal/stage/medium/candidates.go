@@ -82,7 +82,7 @@ func Contents(d hive.Device) []string {
 	}
 	for _, c := range d.Children {
 		name := strings.TrimPrefix(c.Path, "/dev/")
-		lines = append(lines, fmt.Sprintf("%s: %s, %s", name, blockdev.Size(c.Bytes), described(c)))
+		lines = append(lines, fmt.Sprintf("%s: %s, %s", name, hive.Size(c.Bytes), described(c)))
 		for _, below := range c.Children {
 			lines = append(lines, Contents(below)...)
 		}

@@ -76,7 +76,7 @@ func TestCandidatesBeginWithWhatIsMostLikelyMeant(t *testing.T) {
 /dev/sdb 4C53 possible true, 0 against it; holds an image "NIXOS_ISO"
 /dev/sde T5 possible true, 1 against it; holds crypto_LUKS
 /dev/sda WDX possible true, 1 against it; holds an empty partition table (gpt)
-/dev/sdc 60A4 possible false, 1 against it; holds sdc1: 15.7 GB, vfat "KINGSTON" mounted on /media/ada/KINGSTON
+/dev/sdc 60A4 possible false, 1 against it; holds sdc1: 16 GB, vfat "KINGSTON" mounted on /media/ada/KINGSTON
 /dev/nvme0n1 S5GX possible false, 2 against it; holds nvme0n1p1: 1.0 TB, ext4 "root" mounted on /
 `
 	if text.String() != want {

@@ -51,7 +51,7 @@ func describe(d hive.Device) string {
 			break
 		}
 	}
-	b.WriteString(", " + size(d.Bytes))
+	b.WriteString(", " + hive.Size(d.Bytes))
 	if guess := system(d); guess != "" {
 		b.WriteString(" (" + guess + "?)")
 	}
@@ -95,19 +95,4 @@ func system(d hive.Device) string {
 		return "somebody's files"
 	}
 	return ""
-}
-
-// size is a number of bytes as it is printed on the disk: powers of 1000.
-func size(bytes int64) string {
-	units := []string{"bytes", "kB", "MB", "GB", "TB", "PB"}
-	value := float64(bytes)
-	unit := 0
-	for value >= 1000 && unit < len(units)-1 {
-		value /= 1000
-		unit++
-	}
-	if unit == 0 {
-		return fmt.Sprintf("%d bytes", bytes)
-	}
-	return strings.TrimSuffix(fmt.Sprintf("%.1f", value), ".0") + " " + units[unit]
 }

@@ -68,7 +68,7 @@ func matchGPT(disk hive.Disk, d hive.Device, mode hive.Mode) []string {
 	}
 	for _, c := range partitions(d) {
 		if planned[c.PartLabel] == 0 {
-			differences = append(differences, fmt.Sprintf("partition %d %q (%s, %s) is not planned", c.PartNum, c.PartLabel, contentName(c), size(c.Bytes)))
+			differences = append(differences, fmt.Sprintf("partition %d %q (%s, %s) is not planned", c.PartNum, c.PartLabel, contentName(c), hive.Size(c.Bytes)))
 		}
 	}
 	return differences

@@ -219,7 +219,7 @@ func (v *verifier) space(folder string, bytes int64) {
 		return
 	}
 	if free := int64(stat.Bfree) * stat.Bsize; free < bytes {
-		v.wrong(folder, "%s has room for %s, needed are %s", path, size(free), size(bytes))
+		v.wrong(folder, "%s has room for %s, needed are %s", path, hive.Size(free), hive.Size(bytes))
 	}
 }
 

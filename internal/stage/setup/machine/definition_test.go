@@ -168,7 +168,7 @@ func TestTablesAndLines(t *testing.T) {
 		disks = append(disks, strings.Join(row, "|"))
 	}
 	want := []string{
-		"/dev/sda|Flash|STICK|16.0 GB|usb|this medium, iso9660",
+		"/dev/sda|Flash|STICK|16 GB|usb|this medium, iso9660",
 		`/dev/sdb|Acme b|WD-1|500 GB|sata|vfat "EFI system partition", ntfs "Windows"`,
 		"/dev/nvme0n1|Samsung SSD 980|S64DNX0T|1.0 TB|nvme|nothing",
 		"/dev/sr0|||700 MB||nothing",

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"nixos-staged-hive/internal/blockdev"
 	"nixos-staged-hive/internal/hive"
 )
 
@@ -62,7 +61,7 @@ func disks(m hive.Machine) Table {
 		if (d.Kind != "disk" && d.Kind != "rom") || auxiliary(d) {
 			continue
 		}
-		t.Rows = append(t.Rows, []string{d.Path, d.Model, d.Serial, blockdev.Size(d.Bytes), d.Transport, holds(m, d)})
+		t.Rows = append(t.Rows, []string{d.Path, d.Model, d.Serial, hive.Size(d.Bytes), d.Transport, holds(m, d)})
 	}
 	return t
 }

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"nixos-staged-hive/internal/blockdev"
 	"nixos-staged-hive/internal/hive"
 )
 
@@ -231,7 +230,7 @@ func (s search) unfit(d hive.Device) []hive.Problem {
 		add("disk-read-only", d.Path+" cannot be written to", "release the write protection (a switch on cards; hdparm -r0 or blockdev --setrw otherwise), or name another disk: "+s.lines(s.usable()))
 	}
 	if least := leastBytes(s.disk); !s.disk.Additional && d.Bytes < least {
-		add("disk-too-small", fmt.Sprintf("%s has %s, and the partitions of %s need more than %s", d.Path, blockdev.Size(d.Bytes), s.disk.Name, blockdev.Size(least)),
+		add("disk-too-small", fmt.Sprintf("%s has %s, and the partitions of %s need more than %s", d.Path, hive.Size(d.Bytes), s.disk.Name, hive.Size(least)),
 			"make the partitions smaller, or name a larger disk: "+s.lines(s.usable()))
 	}
 	return append(found, s.doubtful(d)...)
@@ -319,7 +318,7 @@ func traits(d hive.Device) []string {
 	if d.Serial != "" {
 		words = append(words, "serial "+d.Serial)
 	}
-	words = append(words, blockdev.Size(d.Bytes))
+	words = append(words, hive.Size(d.Bytes))
 	if d.Transport != "" {
 		words = append(words, d.Transport)
 	}
