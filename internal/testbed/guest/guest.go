@@ -43,6 +43,11 @@ const (
 // patience is how long a guest may take. Without KVM and beside other work it needs some ten seconds; only one that hangs needs this.
 const patience = 20 * time.Minute
 
+// fixedAddresses has every program mapped where it was the last time. QEMU without KVM keeps what it translated by virtual address: with addresses
+// at random it translates each library anew for each program that starts, and spends nine tenths of its time in throwing that away again (QEMU
+// 7.2, seen with perf).
+const fixedAddresses = "norandmaps"
+
 // Boot gives the files and the kernel's command line for a start that runs script with sh as root. Devices are settled by then. Files
 // are laid out before udev starts, by their absolute path, instead of the image's; modules named in
 // /etc/modules are loaded then. The serial console is the machine's first; [Output] reads it.
@@ -52,7 +57,7 @@ func (i Image) Boot(t testing.TB, script string, files map[string]string) Boot {
 	if err := i.writeInitrd(initrd, script, files); err != nil {
 		t.Fatalf("write the guest's initrd: %v", err)
 	}
-	parameters := append([]string{"console=ttyS0", "quiet", "loglevel=1", "panic=-1", "no_timer_check"}, i.Parameters...)
+	parameters := append([]string{"console=ttyS0", "quiet", "loglevel=1", "panic=-1", "no_timer_check", fixedAddresses}, i.Parameters...)
 	return Boot{i.Kernel, initrd, strings.Join(parameters, " ")}
 }
 
