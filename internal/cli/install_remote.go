@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
+	"strconv"
 	"strings"
 
 	"nixos-staged-hive/internal/discovery"
@@ -52,7 +54,9 @@ func (h *house) installRemote(ctx context.Context, l *loaded, host hive.Host, o 
 	again, finish := h.progress()
 	defer finish()
 	e := h.expect(l, host, o, again)
-	e.Addresses, e.BootID, e.Toplevel = append(e.Addresses, m.Address), m.BootID, m.Host.Toplevel
+	// the second is where a forwarded port leads to, behind which both have the same address
+	e.Addresses = append(e.Addresses, m.Address, net.JoinHostPort(m.Address, strconv.Itoa(m.Port)))
+	e.BootID, e.Toplevel = m.BootID, m.Host.Toplevel
 	if !m.Pinned {
 		e.MediumKey = m.Fingerprint
 	}
