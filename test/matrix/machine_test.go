@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"nixos-staged-hive/internal/testbed/nbd"
@@ -60,6 +61,7 @@ func launch(ctx context.Context, dir string, args ...string) (*machine, error) {
 	defer l.Close() // there is one connection
 	m.cmd = exec.CommandContext(ctx, "qemu-system-x86_64", append(args, "-qmp", "unix:"+socket)...)
 	m.cmd.Stderr = &m.said
+	m.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // it ends with the test, however that ends
 	if m.agent, err = m.cmd.StdinPipe(); err != nil {
 		return nil, err
 	}
@@ -220,4 +222,20 @@ func (m *machine) order(shell string, each func(string)) (int, error) {
 			each(text)
 		}
 	}
+}
+
+// effort is the processor time that QEMU took so far, in seconds.
+func (m *machine) effort() float64 {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", m.cmd.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	var user, system float64
+	_, after, _ := strings.Cut(string(text), ") ")
+	fields := strings.Fields(after)
+	if len(fields) > 12 {
+		_, _ = fmt.Sscan(fields[11], &user)
+		_, _ = fmt.Sscan(fields[12], &system)
+	}
+	return (user + system) / 100
 }

@@ -82,6 +82,7 @@ stty -F /dev/ttyS1 raw -echo
 # once, so that what programs are made of is in memory
 setup plan --manifest /manifest.json -n plain > /dev/null
 for program in sgdisk mkfs.ext4 mkfs.vfat mkfs.btrfs cryptsetup lvm nix-env nix-store nixos-enter partprobe wipefs jq; do $program --version; done > /dev/null 2>&1
+umount() { $(cat /path)/bin/umount "$@"; } # busybox' own has not all its options
 awaited() { i=0; until [ -e /dev/disk/by-id/virtio-$1 ]; do sleep 0.1; i=$((i+1)); [ $i -lt 600 ] || return 1; done; }
 ready() { for disk; do awaited $disk || return 1; done; udevadm settle; }
 install() {
@@ -204,7 +205,7 @@ func (m *medium) wait(t *testing.T) {
 func (m *medium) arguments(vars, console string) []string {
 	return append(board(firmwareCode, vars, console),
 		"-drive", "if=none,id=medium,format=raw,readonly=on,file.locking=off,file="+m.store, "-device", "virtio-blk-pci,drive=medium,serial=medium,addr=0x5",
-		"-kernel", m.boot.Kernel, "-initrd", m.boot.Initrd, "-append", m.boot.CommandLine)
+		"-kernel", m.boot.Kernel, "-initrd", m.boot.Initrd, "-append", m.boot.CommandLine+" mitigations=off")
 }
 
 // resume starts a machine at the moment when the medium waits, and plugs the disks in.

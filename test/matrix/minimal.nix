@@ -11,7 +11,7 @@
   boot.initrd.availableKernelModules = [ "virtio_pci" "virtio_blk" ];
   boot.initrd.compressor = "zstd";
   boot.initrd.compressorArgs = [ "-3" ];
-  boot.kernelParams = [ "console=ttyS0" "panic=-1" "boot.panic_on_fail" "no_timer_check" "loglevel=4" ];
+  boot.kernelParams = [ "console=ttyS0" "panic=-1" "boot.panic_on_fail" "no_timer_check" "norandmaps" "mitigations=off" "loglevel=4" ];
   users.users.root.openssh.authorizedKeys.keys = [ "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPlaceholderOnlyForTestsNotARealKeyAtAll00000 matrix" ];
   hardware.enableRedistributableFirmware = false;
 }

@@ -81,6 +81,7 @@ type travel struct {
 	Events []hive.SetupEvent
 	Lost   int            // blocks
 	Writes map[string]int // of each phase
+	Times  []string       // how long each phase took
 }
 
 // text is how a phase ended.
@@ -121,7 +122,7 @@ func (m *medium) install(ctx context.Context, dir, host string, mode hive.Mode, 
 	if code, err := v.order("echo "+m.bundles[host]+" | base64 -d | setup secrets --manifest /manifest.json", nil); err != nil || code != 0 {
 		return r, fmt.Errorf("give the secrets: code %d: %w", code, err)
 	}
-	before := 0
+	before, since := 0, 0.0
 	r.Code, err = v.order(fmt.Sprintf("install -n %s --mode %s --confirm main,second", host, mode), func(line string) {
 		var e hive.SetupEvent
 		if json.Unmarshal([]byte(line), &e) != nil {
@@ -130,9 +131,10 @@ func (m *medium) install(ctx context.Context, dir, host string, mode hive.Mode, 
 		r.Events = append(r.Events, e)
 		began, ended := e.State == "started", e.State == "done"
 		if began {
-			before = v.power.Writes()
+			before, since = v.power.Writes(), v.effort()
 		}
 		if ended {
+			r.Times = append(r.Times, fmt.Sprintf("%s %.1f", e.Phase, v.effort()-since))
 			r.Writes[e.Phase] = v.power.Writes() - before
 		}
 		if e.Phase != c.Phase {
