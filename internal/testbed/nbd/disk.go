@@ -15,9 +15,10 @@ const blockBytes = 4096
 
 // Disk is the contents of a disk, in a file.
 type Disk struct {
-	power *Power
-	file  *os.File
-	size  int64
+	power  *Power
+	number int
+	file   *os.File
+	size   int64
 
 	mu     sync.Mutex
 	before map[int64][][]byte // contents of the blocks that were written since the last flush, before each of these writes
@@ -36,7 +37,7 @@ func Open(name string, power *Power) (*Disk, error) {
 	if err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
-	return &Disk{power: power, file: file, size: stat.Size(), before: map[int64][][]byte{}}, nil
+	return &Disk{power: power, number: power.supply(), file: file, size: stat.Size(), before: map[int64][][]byte{}}, nil
 }
 
 // Close leaves the file as it is.

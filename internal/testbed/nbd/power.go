@@ -17,10 +17,34 @@ type Power struct {
 	at     int // cut before this write; 0: never
 	cut    bool
 	gone   chan struct{}
+	disks  int
+	tape   *Tape
 }
 
 // NewPower is on.
 func NewPower() *Power { return &Power{gone: make(chan struct{})} }
+
+// Record has everything from now on on a tape, and on none that was there before.
+func (p *Power) Record() *Tape {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.tape = &Tape{}
+	return p.tape
+}
+
+func (p *Power) recording() *Tape {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.tape
+}
+
+// supply gives a disk its number.
+func (p *Power) supply() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.disks++
+	return p.disks - 1
+}
 
 // Writes is how many there were, on all disks.
 func (p *Power) Writes() int {

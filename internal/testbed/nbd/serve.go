@@ -171,14 +171,21 @@ func (d *Disk) do(r request, content []byte) error {
 	case read:
 		return d.read(content, int64(r.Offset))
 	case write:
+		d.power.recording().add(entry{d.number, int64(r.Offset), content})
 		err := d.write(content, int64(r.Offset))
 		if r.Flags&forceUnitAccess != 0 {
-			d.flush() // more than it asks for, as disks may
+			d.bring() // more than it asks for, as disks may
 		}
 		return err
 	case flush:
-		d.flush()
+		d.bring()
 		return nil
 	}
 	return fmt.Errorf("there is no request %d", r.Kind)
+}
+
+// bring is a flush that the client wants.
+func (d *Disk) bring() {
+	d.power.recording().add(entry{disk: d.number})
+	d.flush()
 }
