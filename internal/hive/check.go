@@ -65,6 +65,8 @@ func hiveRules() []hiveRule {
 		{"sudo-password", sudoPassword},
 		{"gateway-conflict", gatewayConflicts},
 		{"prefix-conflict", prefixConflicts},
+		{"rollout-circle", rolloutCircle},
+		{"rollout-group", rolloutGroup},
 		{"disko-version", diskoVersion},
 		{"nix-version", nixVersion},
 	}
@@ -167,6 +169,10 @@ func deploymentRules() []hostRule {
 		{"upload-folder", uploadFolder},
 		{"upload-owner", uploadOwner},
 		{"store-secret", storeSecrets},
+		{"rollout-after", rolloutAfter},
+		{"rollout-alone", rolloutAlone},
+		{"health-check", healthCheck},
+		{"health-patience", healthPatience},
 	}
 }
 

@@ -46,7 +46,7 @@ func (c ruleCase) run(t *testing.T) {
 
 func ruleCases() []ruleCase {
 	return slices.Concat(nameCases(), networkCases(), hiveNetworkCases(), loginCases(), keyCases(), bootCases(),
-		storageCases(), hiveStorageCases(), selectorCases(), matchCases(), deploymentCases(), uploadCases(), releaseCases())
+		storageCases(), hiveStorageCases(), selectorCases(), matchCases(), deploymentCases(), uploadCases(), rolloutCases(), releaseCases())
 }
 
 func TestEachRuleFindsItsFaultAndNothingElse(t *testing.T) {

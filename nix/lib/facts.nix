@@ -454,6 +454,23 @@ let
     replaceUnknownProfiles = dep.replaceUnknownProfiles or true;
     privilegeEscalationCommand = dep.privilegeEscalationCommand or [ ];
     sshOptions = dep.sshOptions or [ ];
+    inherit rollout;
+  };
+  ours = config.hive.deployment;
+  number = n: if n == null then 0 else n;
+  rollout = {
+    inherit (ours) after group maxUnavailable canary bootGuard;
+    checks = mapAttrsToList (n: c: {
+      name = n;
+      command = if c.command == null then [ ] else c.command;
+      inherit (c) root attempts;
+      url = text c.url;
+      status = number c.status;
+      timeoutSeconds = c.timeout;
+    }) ours.checks;
+    activationSeconds = number ours.timeouts.activation;
+    confirmSeconds = number ours.timeouts.confirm;
+    rebootSeconds = number ours.timeouts.reboot;
   };
   # Colmena cannot address IPv6 literals, and a host with DHCP is not reached at the address of its container bridge: its
   # name is the better guess in both cases.

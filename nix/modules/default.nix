@@ -9,6 +9,7 @@
     ./mini.nix
     ./network.nix
     ./partitioning.nix
+    ./rollout.nix
     ./setup.nix
     ./ssh.nix
   ];
