@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -12,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"nixos-staged-hive/internal/colmena"
-	"nixos-staged-hive/internal/hive"
 	"nixos-staged-hive/internal/run"
 	"nixos-staged-hive/internal/stage/workspace"
 )
@@ -77,9 +75,17 @@ func (h *house) colmena(ctx context.Context, subcommand string, words []string, 
 			return err
 		}
 		job.Hive = w.File("generated", "hive.nix")
-		if job.Nodes, err = generatedNodes(w); err != nil {
+		generated, err := generatedHive(w)
+		if err != nil {
 			return err
 		}
+		job.Nodes = colmena.Nodes(generated)
+		access, err := h.access(w, generated.Hosts...)
+		if err != nil {
+			return err
+		}
+		defer access.Close() //nolint:errcheck // a temporary folder that stays is swept by the next run
+		job.SSHConfig = access.ConfigFile()
 		job.Call = call.Everywhere(job.Nodes)
 		pins, err := workspace.Pinner{Workspace: w, Run: h.run}.Pins(ctx, w.Names()...)
 		if err != nil {
@@ -141,33 +147,4 @@ type withEnv struct {
 func (w withEnv) Run(ctx context.Context, c run.Command) error {
 	c.Env = slices.Concat(w.variables, c.Env)
 	return w.Runner.Run(ctx, c)
-}
-
-// generatedNodes reads the hosts of the generated hive, without evaluating anything.
-func generatedNodes(w *workspace.Workspace) ([]colmena.Node, error) {
-	b, err := os.ReadFile(w.File("generated", "hive.json"))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, &refusal{errors.New("there is no generated/hive.json"), "run `nixos-staged-hive hive generate`, or leave out --skip-generate", codeFailed}
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read the generated hive: %w", err)
-	}
-	var doc struct {
-		Schema int `json:"schema"`
-		Hosts  map[string]struct {
-			Tags       []string `json:"tags"`
-			TargetHost *string  `json:"targetHost"`
-		} `json:"hosts"`
-	}
-	if err := json.Unmarshal(b, &doc); err != nil {
-		return nil, fmt.Errorf("read the generated hive: %w", err)
-	}
-	if doc.Schema != hive.Schema {
-		return nil, &refusal{fmt.Errorf("generated/hive.json has schema %d, this program writes %d", doc.Schema, hive.Schema), "run `nixos-staged-hive hive generate`", codeFailed}
-	}
-	var h hive.Hive
-	for name, host := range doc.Hosts {
-		h.Hosts = append(h.Hosts, hive.Host{Name: name, Deployment: hive.Deployment{Tags: host.Tags, TargetHost: host.TargetHost}})
-	}
-	return colmena.Nodes(h), nil
 }

@@ -138,6 +138,7 @@ func TestHiveDocumentHoldsOnlyWhatHostsMayKnowOfEachOther(t *testing.T) {
       "domain": "",
       "hostName": "",
       "member": null,
+      "sshPort": 22,
       "system": "",
       "tags": [],
       "targetHost": null,
@@ -155,6 +156,7 @@ func TestHiveDocumentHoldsOnlyWhatHostsMayKnowOfEachOther(t *testing.T) {
         "cluster": "home",
         "role": "server"
       },
+      "sshPort": 22,
       "system": "x86_64-linux",
       "tags": [
         "web"
@@ -376,6 +378,7 @@ func TestSecretsAreRefusedWithHostAndPlaceAndNeverShown(t *testing.T) {
 		want := []Finding{
 			{Host: "web1", File: "web1/host.json", Path: "carried[4].value.users[1]", Kind: found.Findings[0].Kind},
 			{File: "hive.json", Path: "hosts.web1.tags[0]", Kind: found.Findings[0].Kind},
+			{File: "deploy.json", Path: "hosts.web1.deployment.tags[0]", Kind: found.Findings[0].Kind},
 		}
 		if !slices.Equal(found.Findings, want) || !strings.Contains(want[0].Kind, kind) {
 			t.Errorf("%s: found %v", kind, found.Findings)

@@ -45,7 +45,6 @@ Host web1
   ProxyJump me@gate:22
 
 Host web2
-  HostName web2
   HostKeyAlias web2
   ProxyCommand sh -c "echo 'no host key of web2 is known, and it is not to be taken from the network' >&2"
 `
@@ -62,6 +61,44 @@ Host web2
 	}
 	if f, err := os.Stat(a.ConfigFile()); err != nil || f.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", f, err)
+	}
+}
+
+// What Colmena calls a host need not be its name, and two hosts behind one address differ by their ports.
+func TestHostsAreFoundByWhatOthersCallThem(t *testing.T) {
+	t.Parallel()
+	need.Program(t, "ssh")
+	user := filepath.Join(t.TempDir(), "config")
+	if err := os.WriteFile(user, []byte("Host backdoor\n  HostName 10.0.0.9\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a := open(t, Options{UserConfig: user},
+		Target{Name: "a", Called: "gate.lan", Port: 2201, User: "ann", HostKeys: []string{someKey}},
+		Target{Name: "b", Called: "gate.lan", Port: 2202, User: "bob", HostKeys: []string{someKey}},
+		Target{Name: "c", Called: "backdoor", HostKeys: []string{someKey}},
+		Target{Name: "d", Called: "d.lan", Address: "10.0.0.4", HostKeys: []string{someKey}})
+	for _, tt := range []struct{ words, want string }{
+		{"a", "hostname gate.lan,port 2201,user ann,hostkeyalias a"},
+		{"-p 2201 gate.lan", "hostname gate.lan,port 2201,user ann,hostkeyalias a"},
+		{"-p 2202 gate.lan", "hostname gate.lan,port 2202,user bob,hostkeyalias b"},
+		{"backdoor", "hostname 10.0.0.9,hostkeyalias c"},
+		{"d.lan", "hostname 10.0.0.4,hostkeyalias d"},
+	} {
+		out, err := run.Output(t.Context(), run.Local{}, run.Command{Name: "ssh", Args: append([]string{"-G", "-F", a.ConfigFile()}, strings.Fields(tt.words)...)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.Split(string(out), "\n")
+		for want := range strings.SplitSeq(tt.want, ",") {
+			if !slices.Contains(lines, want) {
+				t.Errorf("ssh %s: no %q in\n%s", tt.words, want, out)
+			}
+		}
+	}
+	for name, want := range map[string]string{"a": "a", "b": "b", "c": "backdoor", "d": "d"} {
+		if got := a.destination(name); got != want {
+			t.Errorf("%s is called %s, want %s", name, got, want)
+		}
 	}
 }
 

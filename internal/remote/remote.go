@@ -11,6 +11,7 @@
 package remote
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -26,9 +27,13 @@ import (
 // Target is a host and how to reach it.
 type Target struct {
 	Name    string // the host's name in the hive; ssh, nix and Colmena call it so
-	Address string // IPv4 or IPv6 address, or a name to resolve; empty is Name
-	Port    int    // 0 is 22
-	User    string // empty is the local user's name
+	Address string // IPv4 or IPv6 address, or a name to resolve; empty is Called
+	// Called is what other programs call the host, as Colmena does by deployment.targetHost: a name or an address. A Host block of the
+	// user's own ssh_config for it applies, unless Address says where the host is. Targets with the same one are told apart by their
+	// ports. Empty is Name.
+	Called string
+	Port   int    // 0 is 22
+	User   string // empty is the local user's name
 	// IdentityFiles are the absolute paths of the private keys to offer, and no others then; a public key chooses one that an agent
 	// holds. Empty offers ssh's defaults and the agent.
 	IdentityFiles []string
@@ -69,7 +74,8 @@ type Access struct {
 	dir        string
 	remove     func() error
 	targets    map[string]Target
-	knownHosts string // for AcceptNew
+	shared     map[string]bool // values of Called that several targets have
+	knownHosts string          // for AcceptNew
 }
 
 // ErrNoTarget is a name that was not among the targets.
@@ -77,12 +83,15 @@ var ErrNoTarget = errors.New("no such target")
 
 // Open writes the files for targets. local runs ssh, on this machine.
 func Open(local run.Runner, targets []Target, o Options) (*Access, error) {
-	a := &Access{local: local, dir: o.Dir, remove: func() error { return nil }, targets: map[string]Target{}}
+	a := &Access{local: local, dir: o.Dir, remove: func() error { return nil }, targets: map[string]Target{}, shared: map[string]bool{}}
+	called := map[string]bool{}
 	for _, t := range targets {
 		if _, twice := a.targets[t.Name]; twice {
 			return nil, fmt.Errorf("ssh access: two targets are named %s", t.Name)
 		}
 		a.targets[t.Name] = t
+		a.shared[t.called()] = called[t.called()]
+		called[t.called()] = true
 	}
 	if err := check(targets, o); err != nil {
 		return nil, fmt.Errorf("ssh access: %w", err)
@@ -156,12 +165,12 @@ func replace(path, text string) error {
 	return nil
 }
 
+// called is what ssh is to be called with for the host, if nothing speaks against it.
+func (t Target) called() string { return cmp.Or(t.Called, t.Name) }
+
 // address is where ssh connects to, for messages.
 func (t Target) address() string {
-	host := t.Address
-	if host == "" {
-		host = t.Name
-	}
+	host := cmp.Or(t.Address, t.called())
 	if ip, err := netip.ParseAddr(host); err == nil && ip.Is6() {
 		host = "[" + host + "]"
 	}

@@ -123,9 +123,18 @@ func (r runner) command(c run.Command, m *marks) (local run.Command, release fun
 	}
 	words := []string{"sh", "-c", script, "sh", string(m.token), in, c.Dir, strconv.Itoa(len(c.Env))}
 	words = append(append(append(words, c.Env...), c.Name), c.Args...)
-	local.Args = append(args, r.name, "--", "exec "+quote(words...))
+	local.Args = append(args, r.access.destination(r.name), "--", "exec "+quote(words...))
 	local.Secret = quotedSecrets(c.Secret)
 	return local, release, nil
+}
+
+// destination is what ssh is called with: what the user's own ssh_config may know the host by, if that is one host.
+func (a *Access) destination(name string) string {
+	t := a.targets[name]
+	if t.Address != "" || a.shared[t.called()] {
+		return name
+	}
+	return t.called()
 }
 
 // heldOpen is an input that never has anything and ends when it is released, or with this process.
