@@ -41,6 +41,7 @@ const (
 	nixFolder    = "_hive"          // our Nix tree
 	manifestName = ".manifest.json" // what we wrote, to tell hand edits from our own text
 	hiveJSON     = "hive.json"
+	deployJSON   = "deploy.json" // for the deployer alone, see deploymentDocument
 	hostJSON     = "host.json"
 	mediumJSON   = "medium.json" // of one host: what an installation makes of its machine
 	allFolder    = "_all"        // the medium of all hosts of a platform
@@ -61,7 +62,8 @@ func Render(h hive.Hive, in Input) (Tree, error) {
 	for _, host := range h.Hosts {
 		problems = append(problems, t.addHost(host, in.Modules))
 	}
-	problems = append(problems, t.addJSON(hiveJSON, hiveDocument(h.Hosts, in.Entries)))
+	document, err := deploymentDocument(h.Hosts)
+	problems = append(problems, t.addJSON(hiveJSON, hiveDocument(h.Hosts, in.Entries)), err, t.addJSON(deployJSON, document))
 	if err := joinSecrets(problems); err != nil {
 		return Tree{}, err
 	}
@@ -120,7 +122,7 @@ func (t *Tree) checkName(name string) error {
 		return fmt.Errorf("host %q: the name holds signs that no folder should have", name)
 	case strings.Contains(name, "/") || name[0] == '.':
 		return fmt.Errorf("host %q: the name is a path or a hidden file", name)
-	case name[0] == '_' || taken || name == hiveJSON:
+	case name[0] == '_' || taken || name == hiveJSON || name == deployJSON:
 		return fmt.Errorf("host %q: the name belongs to the generated tree itself", name)
 	case len(name) > 255-len(".edited-99"):
 		return fmt.Errorf("host %.20q...: the name is too long for a folder", name)

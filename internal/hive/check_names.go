@@ -15,7 +15,7 @@ const unaddressable = ",@*?[]{}/\\\"'$ \t\n\r"
 // Colmena reserves meta, network and defaults (both versions); every other attribute is a node.
 func definitionName(_ scope, h Host) []Problem {
 	way := fmt.Sprintf("rename the definition %s, for example to %s", h.Definition, saneName(h.Name))
-	reserved := []string{"meta", "network", "defaults", "default.nix", "hive.nix", "hive.json"}
+	reserved := []string{"meta", "network", "defaults", "default.nix", "hive.nix", "hive.json", "deploy.json"}
 	switch {
 	case slices.Contains(reserved, h.Name):
 		return one(Error, "", fmt.Sprintf("%q is a reserved name of a Colmena hive or of the generated tree", h.Name), way)
