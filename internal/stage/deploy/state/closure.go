@@ -3,6 +3,7 @@ package state
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -174,7 +175,7 @@ func byPackage(c Closure) map[string]parcel {
 	}
 	for _, have := range all {
 		slices.Sort(have.paths)
-		slices.SortFunc(have.versions, compareVersions)
+		slices.SortFunc(have.versions, func(x, y string) int { return cmp.Or(compareVersions(x, y), cmp.Compare(x, y)) })
 	}
 	return all
 }
