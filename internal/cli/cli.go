@@ -98,6 +98,7 @@ func rootCommand(h *house) *cobra.Command {
 through stages: an installation medium that knows the host, a mini system, and a Colmena hive.
 
 ` + exitCodes,
+		Version:          programVersion(),
 		SilenceUsage:     true,
 		SilenceErrors:    true,
 		TraverseChildren: true, // so that flags before `hive deploy` are ours and those behind it are Colmena's
