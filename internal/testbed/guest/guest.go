@@ -85,7 +85,7 @@ func (i Image) Run(t testing.TB, devices []string, script string, files map[stri
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	arguments := append([]string{
-		"-accel", "tcg,thread=multi", "-cpu", "max,la57=off", "-smp", "2", "-m", "1024M", "-display", "none", "-no-reboot",
+		"-accel", "tcg,thread=multi", "-cpu", "max,la57=off,avx=off,avx2=off", "-smp", "2", "-m", "1024M", "-display", "none", "-no-reboot",
 		"-serial", "file:" + serial, "-kernel", boot.Kernel, "-initrd", boot.Initrd, "-append", boot.CommandLine,
 	}, devices...)
 	said, err := exec.CommandContext(ctx, qemu, arguments...).CombinedOutput()
