@@ -2,6 +2,7 @@ package disks
 
 import (
 	"encoding/json"
+	"flag"
 	"fmt"
 	"maps"
 	"os"
@@ -18,11 +19,25 @@ import (
 // inGuest is set where scenarios run: in a virtual machine, with this test program as its only user.
 const inGuest = "STAGED_HIVE_IN_GUEST"
 
-// TestInAGuest runs each scenario in a machine of its own, on real disks: kernel, udev, LVM, md and dm-crypt of a virtual machine, with the format
-// and mount scripts of the real disko.
+// only picks one scenario, or one layout of it: go test -run TestInAGuest -scenario stale-regions/lvm.
+var only = flag.String("scenario", "", "of the scenarios at the disks run only this one")
+
+// machines are the scenarios by the virtual machine that they run in, one after the other: two machines, since that is how many processors
+// the smallest of those has that test this. Both take about the same time.
+func machines() map[string][]string {
+	return map[string][]string{
+		"first":  {"install-bios", "install-btrfs", "install-lvm", "install-raid", "dirty", "add"},
+		"second": {"undo", "refusals", "spanning", "shadows", "stale-regions", "stale-array"},
+	}
+}
+
+// TestInAGuest runs the scenarios on real disks: kernel, udev, LVM, md and dm-crypt of virtual machines, with the format and mount scripts of the
+// real disko.
 func TestInAGuest(t *testing.T) {
-	if name := os.Getenv(inGuest); name != "" {
-		scenarios()[name](t)
+	if names := os.Getenv(inGuest); names != "" {
+		for name := range strings.SplitSeq(names, ",") {
+			t.Run(name, scenarios()[name])
+		}
 		return
 	}
 	image := guest.Prepare(t, furniture())
@@ -31,32 +46,53 @@ func TestInAGuest(t *testing.T) {
 		"/layouts.json": layouts(t),
 		"/etc/modules":  strings.Join([]string{"dm_mod", "dm_crypt", "raid1", "btrfs", "xfs", "xts", "ecb", "aes_generic", "loop"}, "\n") + "\n",
 	}
-	for _, name := range slices.Sorted(maps.Keys(scenarios())) {
-		t.Run(name, func(t *testing.T) {
-			if !slices.Contains(proven(), name) && os.Getenv("STAGED_HIVE_SCENARIOS") == "" {
-				need.Skip(t, "not seen to pass yet since its last change: STAGED_HIVE_SCENARIOS=all runs it")
-			}
+	for machine, names := range chosen(t) {
+		t.Run(machine, func(t *testing.T) {
 			t.Parallel()
-			out := image.Run(t, guestDisks(t), fmt.Sprintf(guestScript, inGuest, name), files)
-			if !strings.HasSuffix(strings.TrimSpace(out), "PASS") || os.Getenv("STAGED_HIVE_SHOW") != "" {
-				t.Log(out)
+			script := fmt.Sprintf(guestScript, inGuest, strings.Join(names, ","), strings.ReplaceAll("^TestInAGuest/"+*only, "/", "$/^"))
+			out := image.Run(t, guestDisks(t), script, files)
+			for _, name := range names {
+				t.Run(name, func(t *testing.T) { passed(t, out, name) })
 			}
-			if !strings.HasSuffix(strings.TrimSpace(out), "PASS") {
-				t.Fail()
+			if testing.Verbose() || t.Failed() {
+				t.Log(out)
 			}
 		})
 	}
 }
 
-// proven are the scenarios that were seen to pass; the others are being worked on, and say so when they are skipped.
-func proven() []string { return []string{"install-bios", "install-btrfs", "shadows", "spanning"} }
+// chosen are the machines with all their scenarios, or one with the one that was asked for.
+func chosen(t *testing.T) map[string][]string {
+	t.Helper()
+	all := machines()
+	known := slices.Sorted(maps.Keys(scenarios()))
+	if placed := slices.Sorted(slices.Values(slices.Concat(slices.Collect(maps.Values(all))...))); !slices.Equal(placed, known) {
+		t.Fatalf("the machines run %q, and there are the scenarios %q", placed, known)
+	}
+	if *only == "" {
+		return all
+	}
+	name, _, _ := strings.Cut(*only, "/")
+	if !slices.Contains(known, name) {
+		t.Fatalf("-scenario %s is none of %q", *only, known)
+	}
+	return map[string][]string{"only": {name}}
+}
+
+// passed looks for the line by which the guest's own tests tell of a scenario.
+func passed(t *testing.T, out, name string) {
+	t.Helper()
+	if !strings.Contains(out, "--- PASS: TestInAGuest/"+name+" ") {
+		t.Errorf("scenario %s did not pass; the output of the whole machine follows", name)
+	}
+}
 
 const guestScript = `
 export PATH=/sbin:/bin TMPDIR=/tmp %s=%s
 mkdir -p /mnt; ln -s /proc/self/fd /dev/fd
 for name in pvs pvcreate vgcreate vgchange vgdisplay lvcreate lvdisplay; do ln -sf lvm /sbin/$name; done
 chmod +x /scenarios
-/scenarios -test.timeout 15m -test.run '^TestInAGuest$' 2>&1 || true`
+/scenarios -test.timeout 18m -test.v -test.run '%s' 2>&1 || true`
 
 // furniture is what the medium has on its PATH.
 func furniture() guest.Extra {
@@ -81,7 +117,7 @@ func guestDisks(t *testing.T) []string {
 	t.Helper()
 	dir := t.TempDir()
 	args := []string{"-nodefaults"}
-	for _, name := range []string{"main", "second", "third", "stick"} {
+	for _, name := range serials() {
 		file := filepath.Join(dir, name)
 		if err := os.WriteFile(file, nil, 0o600); err != nil {
 			t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -100,12 +101,18 @@ func blank(t *testing.T, l layout) Site {
 			s.Plan.Boot.ESP = "/boot"
 		}
 	}
-	s.Targets = targets(t, l, "destroy")
-	for _, serial := range []string{"main", "second", "third", "stick"} {
-		eraser := Site{Run: run.Local{}, Root: "/mnt", Log: &log, Plan: s.Plan, Targets: []hive.Target{{Device: find(t, serial), Fate: "destroy"}}}
-		must(t, eraser.Release(t.Context()))
-		sh(t, "wipefs --quiet --all "+link(serial)+"*; blkdiscard --force --zeroout "+link(serial)+"; partprobe "+link(serial)+"; udevadm settle")
+	eraser := s
+	for _, d := range mustList(t) {
+		if slices.Contains(serials(), d.Serial) {
+			eraser.Targets = append(eraser.Targets, hive.Target{Device: d, Fate: "destroy"})
+		}
 	}
+	must(t, eraser.Release(t.Context()))
+	erase := ""
+	for _, serial := range serials() {
+		erase += fmt.Sprintf("wipefs --quiet --all %[1]s*; blkdiscard --force --zeroout %[1]s; blockdev --rereadpt %[1]s\n", link(serial))
+	}
+	sh(t, erase+"udevadm settle")
 	s.Targets = targets(t, l, "destroy")
 	return s
 }
@@ -119,6 +126,9 @@ func targets(t *testing.T, l layout, fate string) []hive.Target {
 	}
 	return found
 }
+
+// serials are those of the guest's disks.
+func serials() []string { return []string{"main", "second", "third", "stick"} }
 
 func find(t *testing.T, serial string) hive.Device {
 	t.Helper()
