@@ -239,3 +239,12 @@ func (m *machine) effort() float64 {
 	}
 	return (user + system) / 100
 }
+
+// spent is the same of a QEMU that has ended.
+func (m *machine) spent() float64 {
+	state := m.cmd.ProcessState
+	if state == nil {
+		return 0
+	}
+	return (state.UserTime() + state.SystemTime()).Seconds()
+}

@@ -58,7 +58,7 @@ func makeMedium(t *testing.T, dir string) *medium {
 	image := guest.Prepare(t, guest.Extra{
 		Packages: []string{"util-linux", "lvm2", "dmsetup"},
 		Programs: []string{"/sbin/dmsetup", "/sbin/lvm", "/sbin/blkid"},
-		Modules:  []string{"dm_mod", "dm_crypt", "btrfs", "xts", "algif_skcipher", "sha256_generic", "loop", "squashfs", "efivarfs"},
+		Modules:  []string{"dm_mod", "dm_crypt", "dm_snapshot", "btrfs", "xts", "algif_skcipher", "sha256_generic", "loop", "squashfs", "efivarfs"},
 	})
 	m.boot = image.Boot(t, agentScript, map[string]string{
 		"/setup": program(t, dir), "/manifest.json": string(text), "/path": path,

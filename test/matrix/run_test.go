@@ -67,31 +67,29 @@ func (m *medium) plug(v *machine, disks []string) error {
 	return err
 }
 
-// cut is where the power goes away.
-type cut struct {
-	Phase string   // of setup; "": never
-	Part  float64  // 0: when the phase begins; 1: when it has ended; between: after this part of its writes
-	Loss  nbd.Loss // what becomes of unflushed writes
-}
-
 // travel is what a run of setup told.
 type travel struct {
 	Cut    bool
 	Code   int
 	Events []hive.SetupEvent
-	Lost   int            // blocks
-	Writes map[string]int // of each phase
-	Times  []string       // how long each phase took
+	Lost   int // blocks
+	Writes map[string]int
+	Spans  map[string]span    // of each phase on the tape
+	Took   map[string]float64 // seconds of a processor, by phase
+	Effort float64            // of all of it, with the start of the machine
 }
 
+// span is a part of a tape.
+type span struct{ from, to int }
+
 // text is how a phase ended.
-func (r travel) text(phase string) string {
+func (r travel) text(phase string) (text string, ended bool) {
 	for _, e := range r.Events {
 		if e.Phase == phase && e.State == "done" {
-			return e.Text
+			return e.Text, true
 		}
 	}
-	return ""
+	return "", false
 }
 
 func (r travel) trouble() string {
@@ -103,12 +101,63 @@ func (r travel) trouble() string {
 	return "no event tells of an error"
 }
 
-// install starts the medium and has setup run, up to its end or to the cut. writes says how many writes each phase has, roughly.
+// String tells how long the phases took.
+func (r travel) String() string {
+	var parts []string
+	for _, e := range r.Events {
+		if took := r.Took[e.Phase]; e.State == "done" && took >= 0.5 {
+			parts = append(parts, fmt.Sprintf("%s %.1f", e.Phase, took))
+		}
+	}
+	return strings.Join(parts, " ")
+}
+
+// run has setup run in a machine that has just started from the medium, up to its end or to the cut. writes says how many writes each phase has,
+// roughly.
+func (m *medium) run(v *machine, host string, mode hive.Mode, c cut, writes map[string]int) (travel, error) {
+	r := travel{Writes: map[string]int{}, Spans: map[string]span{}, Took: map[string]float64{}}
+	if code, err := v.order("echo "+m.bundles[host]+" | base64 -d | setup secrets --manifest /manifest.json", nil); err != nil || code != 0 {
+		return r, fmt.Errorf("give the secrets: code %d: %w", code, err)
+	}
+	var err error
+	var wrote int
+	r.Code, err = v.order(fmt.Sprintf("install -n %s --mode %s --confirm main,second", host, mode), func(line string) {
+		var e hive.SetupEvent
+		if json.Unmarshal([]byte(line), &e) != nil {
+			return
+		}
+		r.Events = append(r.Events, e)
+		switch e.State {
+		case "started":
+			wrote = v.power.Writes()
+			r.Spans[e.Phase] = span{from: v.power.Tape().Position()}
+			r.Took[e.Phase] = v.effort()
+			if e.Phase == c.Phase && c.Part < 1 {
+				v.power.CutIn(max(1, int(c.Part*float64(writes[e.Phase]))))
+			}
+		case "done":
+			if e.Phase == c.Phase {
+				v.power.Cut()
+			}
+			r.Writes[e.Phase] = v.power.Writes() - wrote
+			r.Spans[e.Phase] = span{r.Spans[e.Phase].from, v.power.Tape().Position()}
+			r.Took[e.Phase] = v.effort() - r.Took[e.Phase]
+		}
+	})
+	select {
+	case <-v.power.Gone():
+		r.Cut, err = true, nil
+	default:
+	}
+	r.Effort = v.effort()
+	return r, err
+}
+
+// install starts the medium and has setup run, up to its end or to the cut.
 func (m *medium) install(ctx context.Context, dir, host string, mode hive.Mode, disks []string, c cut, writes map[string]int, dice *rand.Rand) (travel, error) {
-	r := travel{Writes: map[string]int{}}
 	v, err := m.resume(ctx, dir, disks)
 	if err != nil {
-		return r, err
+		return travel{}, err
 	}
 	defer v.release() // it has ended, or nothing is asked of it
 	// QEMU is killed the moment that its disks lose power: nothing after it may happen
@@ -119,41 +168,11 @@ func (m *medium) install(ctx context.Context, dir, host string, mode hive.Mode, 
 		case <-ctx.Done():
 		}
 	}()
-	if code, err := v.order("echo "+m.bundles[host]+" | base64 -d | setup secrets --manifest /manifest.json", nil); err != nil || code != 0 {
-		return r, fmt.Errorf("give the secrets: code %d: %w", code, err)
-	}
-	before, since := 0, 0.0
-	r.Code, err = v.order(fmt.Sprintf("install -n %s --mode %s --confirm main,second", host, mode), func(line string) {
-		var e hive.SetupEvent
-		if json.Unmarshal([]byte(line), &e) != nil {
-			return
-		}
-		r.Events = append(r.Events, e)
-		began, ended := e.State == "started", e.State == "done"
-		if began {
-			before, since = v.power.Writes(), v.effort()
-		}
-		if ended {
-			r.Times = append(r.Times, fmt.Sprintf("%s %.1f", e.Phase, v.effort()-since))
-			r.Writes[e.Phase] = v.power.Writes() - before
-		}
-		if e.Phase != c.Phase {
-			return
-		}
-		switch {
-		case began && c.Part == 0, ended:
-			v.power.Cut()
-		case began && c.Part < 1:
-			v.power.CutIn(max(1, int(c.Part*float64(writes[e.Phase]))))
-		}
-	})
-	select {
-	case <-v.power.Gone():
-		r.Cut = true
-	default:
+	r, err := m.run(v, host, mode, c, writes)
+	if err != nil || !r.Cut {
 		return r, err
 	}
-	_ = v.kill()
+	_ = v.kill() // by now it has ended
 	for _, d := range v.disks {
 		lost, err := d.LosePower(c.Loss, dice)
 		r.Lost += lost
@@ -165,7 +184,7 @@ func (m *medium) install(ctx context.Context, dir, host string, mode hive.Mode, 
 }
 
 // start boots what was installed, without the medium, and gives what it says of itself.
-func (m *medium) start(ctx context.Context, dir string, disks []string) (map[string]string, error) {
+func (m *medium) start(ctx context.Context, dir string, disks []string) (said map[string]string, effort float64, err error) {
 	console := filepath.Join(dir, "console-installed")
 	_ = os.Remove(console)
 	args := board(firmwareCode, filepath.Join(dir, "vars"), console)
@@ -175,15 +194,16 @@ func (m *medium) start(ctx context.Context, dir string, disks []string) (map[str
 	}
 	v, err := launch(ctx, dir, args...)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	_, _ = io.Copy(io.Discard, v.monitor) // until it ends
 	_ = v.release()
+	effort = v.spent()
 	text, err := os.ReadFile(console)
 	if err != nil {
-		return nil, err
+		return nil, effort, err
 	}
-	said := map[string]string{}
+	said = map[string]string{}
 	for line := range strings.Lines(string(text)) {
 		if _, line, ok := strings.Cut(strings.TrimSpace(line), "MATRIX "); ok {
 			key, value, _ := strings.Cut(line, " ")
@@ -191,9 +211,9 @@ func (m *medium) start(ctx context.Context, dir string, disks []string) (map[str
 		}
 	}
 	if said["BOOTED"] == "" {
-		return said, fmt.Errorf("the installed system did not start; its console is %s", console)
+		return said, effort, fmt.Errorf("the installed system did not start; its console is %s", console)
 	}
-	return said, nil
+	return said, effort, nil
 }
 
 func copyFile(from, to string) error {

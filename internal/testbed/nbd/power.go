@@ -32,7 +32,8 @@ func (p *Power) Record() *Tape {
 	return p.tape
 }
 
-func (p *Power) recording() *Tape {
+// Tape is the one that is recorded on; nil is none.
+func (p *Power) Tape() *Tape {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.tape

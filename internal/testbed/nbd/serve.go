@@ -171,7 +171,7 @@ func (d *Disk) do(r request, content []byte) error {
 	case read:
 		return d.read(content, int64(r.Offset))
 	case write:
-		d.power.recording().add(entry{d.number, int64(r.Offset), content})
+		d.power.Tape().add(entry{d.number, int64(r.Offset), content})
 		err := d.write(content, int64(r.Offset))
 		if r.Flags&forceUnitAccess != 0 {
 			d.bring() // more than it asks for, as disks may
@@ -186,6 +186,6 @@ func (d *Disk) do(r request, content []byte) error {
 
 // bring is a flush that the client wants.
 func (d *Disk) bring() {
-	d.power.recording().add(entry{disk: d.number})
+	d.power.Tape().add(entry{disk: d.number})
 	d.flush()
 }

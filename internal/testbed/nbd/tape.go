@@ -21,6 +21,9 @@ type entry struct {
 
 // Position is how much there is by now.
 func (t *Tape) Position() int {
+	if t == nil {
+		return 0
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return len(t.entries)
