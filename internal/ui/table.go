@@ -112,3 +112,10 @@ func (s *Streams) OutWidth() int {
 	}
 	return s.columns(s.Out)
 }
+
+// Clear empties a terminal on Out, for a table that takes the place of the last one. Elsewhere tables follow each other.
+func (s *Streams) Clear() {
+	if s.OutTerminal && !s.Dumb {
+		_, _ = fmt.Fprint(s.Out, "\x1b[H\x1b[2J")
+	}
+}
