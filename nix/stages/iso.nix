@@ -121,8 +121,9 @@ in
     {
       isoImage = {
         volumeID = volume;
-        # the default takes longer than all the rest of a build together
-        squashfsCompression = "zstd -Xcompression-level 6";
+        # The default takes longer than all the rest of a build together. Blocks are of 1 MiB otherwise (make-squashfs.nix; the last -b counts):
+        # each small file that is read costs the memory and the unpacking of a whole one, which without KVM is most of the time of a copy.
+        squashfsCompression = "zstd -Xcompression-level 6 -b 131072";
         contents = [
           {
             source = region;

@@ -2,6 +2,7 @@ package setup
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -177,32 +179,24 @@ var errFinished = errors.New("finished")
 // Follow calls each with the events after the one with this number, those that were and those that come, until a run is finished. It waits
 // for a run that has not begun. The error is ErrEnded when a run was killed.
 func (in Installer) Follow(ctx context.Context, after int, each func(hive.SetupEvent)) error {
-	last, begun := after, false
-	look := func() error {
-		file, err := os.Open(in.file(eventsFile))
-		if errors.Is(err, os.ErrNotExist) {
+	events := tail{name: in.file(eventsFile)}
+	defer events.close()
+	begun := false
+	look := func(e hive.SetupEvent) error {
+		if e.Number <= after {
 			return nil
 		}
-		if err != nil {
-			return err
+		begun = true
+		each(e)
+		if e.State == finished {
+			return errFinished
 		}
-		defer file.Close() //nolint:errcheck // it was only read
-		return readEvents(file, func(e hive.SetupEvent) error {
-			if e.Number <= last {
-				return nil
-			}
-			last, begun = e.Number, true
-			each(e)
-			if e.State == finished {
-				return errFinished
-			}
-			return nil
-		})
+		return nil
 	}
 	for {
 		// in this order: a run that ends between the two has written its last event
 		running := in.Running()
-		err := look()
+		err := events.read(look)
 		switch {
 		case errors.Is(err, errFinished):
 			return nil
@@ -216,5 +210,41 @@ func (in Installer) Follow(ctx context.Context, after int, each func(hive.SetupE
 			return fmt.Errorf("follow the installation: %w", context.Cause(ctx))
 		case <-time.After(200 * time.Millisecond):
 		}
+	}
+}
+
+// tail reads a file of events that grows, each event once: they are thousands in the end, and followers on the machine that is installed
+// take processor time from the installation.
+type tail struct {
+	name string
+	file *os.File
+	part []byte // of a line that is still being written
+}
+
+// read calls each with the events that came since the last time. A file that is not there yet has none.
+func (t *tail) read(each func(hive.SetupEvent) error) error {
+	if t.file == nil {
+		file, err := os.Open(t.name)
+		if errors.Is(err, os.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		t.file = file
+	}
+	more, err := io.ReadAll(t.file)
+	if err != nil {
+		return fmt.Errorf("read events: %w", err)
+	}
+	text := append(t.part, more...)
+	end := bytes.LastIndexByte(text, '\n') + 1
+	t.part = slices.Clone(text[end:])
+	return readEvents(bytes.NewReader(text[:end]), each)
+}
+
+func (t *tail) close() {
+	if t.file != nil {
+		_ = t.file.Close() // it was only read
 	}
 }

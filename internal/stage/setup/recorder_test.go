@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -88,6 +89,43 @@ func TestHalfALineIsNotRead(t *testing.T) {
 	defer cancel()
 	if err := in.Follow(ctx, 0, func(e hive.SetupEvent) { t.Errorf("read %+v", e) }); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("error %v", err)
+	}
+}
+
+func TestALineThatIsWrittenInPartsIsReadOnceItIsWhole(t *testing.T) {
+	name := Installer{Dir: t.TempDir()}.file(eventsFile)
+	events := tail{name: name}
+	defer events.close()
+	var numbers []int
+	look := func() []int {
+		t.Helper()
+		numbers = nil
+		must(t, events.read(func(e hive.SetupEvent) error {
+			numbers = append(numbers, e.Number)
+			return nil
+		}))
+		return numbers
+	}
+	if got := look(); got != nil {
+		t.Errorf("%v read of no file", got)
+	}
+	file, err := os.Create(name)
+	must(t, err)
+	defer file.Close()
+	for _, write := range []struct {
+		text string
+		want []int
+	}{
+		{"{\"number\":1}\n{\"num", []int{1}},
+		{"", nil},
+		{"ber\":2}", nil},
+		{"\n{\"number\":3}\n", []int{2, 3}},
+	} {
+		_, err := file.WriteString(write.text)
+		must(t, err)
+		if got := look(); !slices.Equal(got, write.want) {
+			t.Errorf("after %q: %v, want %v", write.text, got, write.want)
+		}
 	}
 }
 
