@@ -39,9 +39,19 @@ type runner struct {
 // again that an exit code which ssh or a shell uses too is meant as it is said here.
 //
 // Holding stdin open is what lets the host notice the end of the connection: without a terminal, sshd tells nobody about it.
-const wrapper = `t=$1 in=$2 d=$3 n=$4; shift 4
+const wrapper = wrapperHead + wrapperBody
+
+// rootWrapper is wrapper behind sudo: it drops its input up to the line with the token.
+const rootWrapper = wrapperHead + `unset LC_ALL
+while IFS= read -r l && [ "$l" != "$t" ]; do :; done
+[ "$l" = "$t" ] || exit 125
+` + wrapperBody
+
+const wrapperHead = `t=$1 in=$2 d=$3 n=$4; shift 4
 printf %s "$t" >&2
-if [ -n "$d" ]; then cd -- "$d" || { printf %s "$t" >&2; exit 126; }; fi
+`
+
+const wrapperBody = `if [ -n "$d" ]; then cd -- "$d" || { printf %s "$t" >&2; exit 126; }; fi
 while [ "$n" -gt 0 ]; do export "$1"; shift; n=$((n-1)); done
 command -v -- "$1" >/dev/null 2>&1 || { printf %s "$t" >&2; exit 127; }
 if [ "$in" = hold ]; then
