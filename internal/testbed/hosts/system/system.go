@@ -38,6 +38,8 @@ type Spec struct {
 	Exit         int               // exit code when it is current already: 4 is a failed unit
 	Slow         time.Duration     // how long activation takes, in whole seconds, with a line of output each second
 	Hang         bool              // activation never ends, and the system does not become current; at boot, the host does not come up
+	Inhibit      bool              // it cannot be switched to from another one (NixOS 26.05), only booted
+	BreakLoader  bool              // it cannot write the boot loader's files
 	BreakNetwork bool              // activation, at boot too, takes the network card down
 	Size         int64             // bytes that cannot be compressed, for copies that take their time
 	Units        map[string]string // NAME.service to its text; started with the system where systemd runs
@@ -75,8 +77,9 @@ func (s Spec) behaviour() string {
 		}
 		return no
 	}
-	return fmt.Sprintf("name=%s\nrefuse=%d\nexit=%d\nslow=%d\nhang=%s\nnetwork=%s\n", s.Name, s.Refuse, s.Exit,
-		int(math.Ceil(s.Slow.Seconds())), word(s.Hang, "yes", "no"), word(s.BreakNetwork, "broken", "good"))
+	return fmt.Sprintf("name=%s\nrefuse=%d\nexit=%d\nslow=%d\nhang=%s\nnetwork=%s\ninhibit=%s\nloader=%s\n", s.Name, s.Refuse, s.Exit,
+		int(math.Ceil(s.Slow.Seconds())), word(s.Hang, "yes", "no"), word(s.BreakNetwork, "broken", "good"),
+		word(s.Inhibit, "yes", "no"), word(s.BreakLoader, "broken", "good"))
 }
 
 func read(t testing.TB, name string) string {
