@@ -69,8 +69,13 @@ func newDesk(t testing.TB, files map[string]string) *desk {
 
 func newDeskOn(t testing.TB, nixpkgs, disko string, files map[string]string) *desk {
 	t.Helper()
+	return newDeskIn(t, t.TempDir(), nixpkgs, disko, files)
+}
+
+// newDeskIn makes it below a folder that exists.
+func newDeskIn(t testing.TB, place, nixpkgs, disko string, files map[string]string) *desk {
+	t.Helper()
 	need.Program(t, "nix-instantiate")
-	place := t.TempDir()
 	d := &desk{TB: t, dir: filepath.Join(place, "ws"), home: filepath.Join(place, "home"), cache: filepath.Join(place, "cache"), tmp: filepath.Join(place, "tmp")}
 	for _, folder := range []string{d.dir, d.home, d.tmp} {
 		if err := os.MkdirAll(folder, 0o755); err != nil {

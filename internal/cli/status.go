@@ -175,7 +175,11 @@ func (h *house) fleet(patterns []string) (fleet, error) {
 func (f fleet) subjects() []survey.Subject {
 	var all []survey.Subject
 	for _, host := range f.hosts {
-		all = append(all, survey.Subject{Name: host.Name, User: f.access.Runner(host.Name), Declared: f.built(host.Name)})
+		s := survey.Subject{Name: host.Name, User: f.access.Runner(host.Name), Declared: f.built(host.Name)}
+		if host.Deployer.Sudo == remote.SudoFree {
+			s.Root = f.access.Elevated(host.Name, remote.Sudo{Mode: remote.SudoFree})
+		}
+		all = append(all, s)
 	}
 	return all
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"nixos-staged-hive/internal/hive"
+	"nixos-staged-hive/internal/remote"
 	"nixos-staged-hive/internal/run"
 	"nixos-staged-hive/internal/stage/deploy/state"
 )
@@ -113,7 +114,7 @@ func look(ctx context.Context, s Subject, o Options) Finding {
 func ask(ctx context.Context, s Subject) (hive.HostState, error) {
 	if s.Root != nil {
 		found, err := state.Read(ctx, s.Root)
-		if ended, ok := errors.AsType[*run.Error](err); err == nil || ctx.Err() != nil || !ok || ended.ExitCode < 0 {
+		if _, away := errors.AsType[*remote.ConnectionError](err); err == nil || away || ctx.Err() != nil {
 			return found, err
 		}
 	}

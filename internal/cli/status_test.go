@@ -1,0 +1,59 @@
+package cli_test
+
+import (
+	"testing"
+	"time"
+
+	"nixos-staged-hive/internal/hive"
+	"nixos-staged-hive/internal/testbed/hosts"
+	"nixos-staged-hive/internal/testbed/hosts/system"
+)
+
+// statusJSON is what `hive status --json` prints.
+type statusJSON struct {
+	Schema int
+	Time   time.Time
+	Hosts  []struct {
+		Host, Condition, Why, Hint, Declared string
+		Remarks                              []string
+		State                                *hive.HostState
+	}
+}
+
+func (f *field) conditions(words ...string) map[string]string {
+	f.Helper()
+	var s statusJSON
+	f.at(append([]string{"hive", "status", "--json"}, words...)...).into(&s)
+	all := map[string]string{}
+	for _, h := range s.Hosts {
+		all[h.Host] = h.Condition
+		if (h.State == nil) != (h.Condition == "unreachable") || (h.State != nil && h.State.HostName != h.Host) {
+			f.Errorf("%s: %+v", h.Host, h)
+		}
+	}
+	return all
+}
+
+func TestStatus(t *testing.T) {
+	t.Parallel()
+	f := newField(t, map[string]string{"free": `hive.deployment.tags = [ "web" ];`, "asks": asking},
+		hosts.Spec{Name: "free", Suite: hosts.Trixie, Systemd: true, NoPassword: true},
+		hosts.Spec{Name: "asks", Suite: hosts.Bookworm, Systemd: true},
+		hosts.Spec{Name: "off", Suite: hosts.Trixie})
+	f.at("hive", "status", "free").exits(0).says("HOST", "free", "unknown", "24.05-base", "1 (of 1)", "nothing was built", "hive build")
+	f.lab.Host(t, "off").Link.Down(t)
+	f.lab.Host(t, "free").Sh(t, "chmod 700 /boot")
+	f.lab.Host(t, "asks").Sh(t, "chmod 700 /boot; systemd-run --unit=broken --quiet --wait false; true")
+	f.built("free", f.base)
+	next := f.system(system.Spec{Name: "next"})
+	f.built("asks", next)
+	f.at("hive", "status").exits(3).says("in sync", "outdated", "unreachable", "failed: broken.service", "hive deploy asks")
+	var s statusJSON
+	f.at("hive", "status", "@web", "asks", "--json").exits(0).into(&s)
+	if len(s.Hosts) != 2 || s.Hosts[1].State.Default != f.base || s.Hosts[0].State.Default != "" || s.Hosts[0].Declared != next || s.Schema != hive.Schema {
+		t.Errorf("who may look at the boot loader's files: %+v", s)
+	}
+	f.lab.Host(t, "free").Sh(t, "rm /run/current-system; ln -s "+f.system(system.Spec{Name: "strange"}, "free")+" /run/current-system")
+	f.at("hive", "status", "free").exits(3).says("drifted", "another system than its profile", "hive diff free")
+	f.at("hive", "status", "nosuch").exits(2).says("nosuch")
+}
