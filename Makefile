@@ -12,6 +12,7 @@ LINTER := $(GO) tool -modfile=tools/go.mod golangci-lint
 
 BASE := 0
 POINTS := 200
+MINUTES := 0
 
 .PHONY: help demo lab matrix test build lint docs bench clean ensure-go ensure-programs
 
@@ -25,9 +26,9 @@ lab: ensure-programs build ## two machines from blank disks to the deployed hive
 	@scripts/ensure-programs.sh qemu-system-x86_64 qemu-img ssh patchelf gcc
 	@scripts/with-nix.sh scripts/lab.sh $(PROGRAM) $(ARGS)
 
-matrix: ensure-programs ## installations that lose power, in virtual machines (POINTS=200 from BASE=0; hours without KVM)
+matrix: ensure-programs ## installations that lose power, in virtual machines (POINTS=200 from BASE=0; BASE=-1: the day's; MINUTES=N: no new point after that)
 	@scripts/ensure-programs.sh qemu-system-x86_64 qemu-img ssh patchelf gcc
-	@scripts/with-nix.sh $(GO) test ./test/matrix -run TestCrash -count=1 -v -timeout 12h -matrix.base=$(BASE) -matrix.points=$(POINTS)
+	@scripts/with-nix.sh $(GO) test ./test/matrix -run TestCrash -count=1 -v -timeout 12h -matrix.base=$(BASE) -matrix.points=$(POINTS) -matrix.minutes=$(MINUTES)
 
 test: ensure-programs ## set up, and run all tests
 	@scripts/with-nix.sh scripts/test.sh

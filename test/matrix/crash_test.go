@@ -25,7 +25,7 @@ var (
 	base    = flag.Int64("matrix.base", -1, "the first point; points go on from it (default: chosen by the day)")
 	points  = flag.Int("matrix.points", 0, "how many points; 0 skips the matrix unless a seed is given")
 	beside  = flag.Int("matrix.beside", 2, "how many at the same time")
-	minutes = flag.Int("matrix.minutes", 0, "begin no further point after so many minutes; 0 begins all")
+	minutes = flag.Int("matrix.minutes", 0, "begin no further point so many minutes after the medium is there; 0 begins all")
 )
 
 // enough is how many points have to be had where time is limited, if so many were asked for.
@@ -40,10 +40,9 @@ type matrix struct {
 
 // TestCrash is the matrix. See README.md.
 func TestCrash(t *testing.T) {
-	began := time.Now()
 	seeds := chosen(t)
 	x := &matrix{medium: makeMedium(t, t.TempDir()), references: map[string]*reference{}, room: make(chan struct{}, *beside)}
-	t.Logf("the medium waits after %.0f s", time.Since(began).Seconds())
+	began := time.Now()
 	x.referAll(t, seeds)
 	t.Logf("the references are there after %.0f s", time.Since(began).Seconds())
 	sum := newTally(len(seeds))

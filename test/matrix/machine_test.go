@@ -41,7 +41,7 @@ type machine struct {
 func board(code, vars, console string) []string {
 	return []string{
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-machine", "pc,smm=off,vmport=off",
-		"-accel", "tcg,thread=single", "-cpu", "max,la57=off", "-smp", "1", "-m", "1024M",
+		"-accel", "tcg,thread=single", "-cpu", "max,la57=off,avx=off,avx2=off,smap=off,smep=off,pku=off", "-smp", "1", "-m", "1024M",
 		"-drive", "if=pflash,unit=0,format=raw,readonly=on,file=" + code, "-drive", "if=pflash,unit=1,format=raw,file=" + vars,
 		"-fw_cfg", "name=opt/org.tianocore/IPv4PXESupport,string=n", "-fw_cfg", "name=opt/org.tianocore/IPv6PXESupport,string=n",
 		"-device", "virtio-net-pci,romfile=,addr=0x4", "-chardev", "file,id=console,append=on,path=" + console, "-serial", "chardev:console",

@@ -58,11 +58,11 @@ func makeMedium(t *testing.T, dir string) *medium {
 	image := guest.Prepare(t, guest.Extra{
 		Packages: []string{"util-linux", "lvm2", "dmsetup"},
 		Programs: []string{"/sbin/dmsetup", "/sbin/lvm", "/sbin/blkid"},
-		Modules:  []string{"dm_mod", "dm_crypt", "dm_snapshot", "btrfs", "xts", "algif_skcipher", "sha256_generic", "loop", "squashfs", "efivarfs"},
+		Modules:  []string{"dm_mod", "dm_crypt", "dm_snapshot", "btrfs", "xts", "ecb", "aes_generic", "algif_skcipher", "sha256_generic", "loop", "squashfs", "efivarfs"},
 	})
 	m.boot = image.Boot(t, agentScript, map[string]string{
 		"/setup": program(t, dir), "/manifest.json": string(text), "/path": path,
-		"/etc/modules": strings.Join([]string{"virtio_blk", "squashfs", "efivarfs", "dm_mod", "dm_crypt", "btrfs", "xts", "algif_skcipher", "ext4", "vfat", "nls_cp437", "nls_ascii"}, "\n") + "\n",
+		"/etc/modules": strings.Join([]string{"virtio_blk", "squashfs", "efivarfs", "dm_mod", "dm_crypt", "dm_snapshot", "btrfs", "xts", "ecb", "algif_skcipher", "ext4", "vfat", "nls_cp437", "nls_ascii"}, "\n") + "\n",
 	})
 	m.wait(t)
 	return m
@@ -70,6 +70,7 @@ func makeMedium(t *testing.T, dir string) *medium {
 
 // agentScript makes the guest a medium and then does what it is told on its second serial port.
 const agentScript = `
+ln -sfn /proc/self/fd /dev/fd
 mkdir -p /nix/.ro-store /nix/store /mnt /iso /sys/firmware/efi/efivars /run/nixos-staged-hive /root
 mount -t squashfs -o ro /dev/disk/by-id/virtio-medium /nix/.ro-store
 mount --bind /nix/.ro-store /nix/store
