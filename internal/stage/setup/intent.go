@@ -32,6 +32,7 @@ func (in Installer) intend(ctx context.Context, o Order) (hive.Intent, hive.Medi
 	if err != nil {
 		return intent, hive.MediumHost{}, err
 	}
+	found.Devices = disks.Unknown(found.Devices)
 	host, why, err := machine.Recognise(in.Manifest, found, o.Host)
 	if err != nil {
 		return intent, host, err
@@ -97,6 +98,7 @@ func (in Installer) judge(ctx context.Context, intent *hive.Intent, host hive.Me
 	}
 	problems = append(problems, disks.Collisions(host.Plan, targets, intent.Machine, members)...)
 	problems = append(problems, disks.Spanning(host.Plan, targets, members)...)
+	problems = append(problems, disks.MatchTables(host.Plan, intent.Mode, targets)...)
 	problems = append(problems, machine.Drivers(host, targets)...)
 	if host.Scripts.Mount == "" {
 		problems = append(problems, hive.Problem{

@@ -65,6 +65,7 @@ func describe(d hive.Device) string {
 func contentName(d hive.Device) string {
 	names := map[string]string{
 		"crypto_LUKS": "LUKS encryption", "LVM2_member": "part of an LVM volume group", "linux_raid_member": "part of a RAID array",
+		unknown:      "something that no program here knows, perhaps encrypted",
 		"zfs_member": "part of a ZFS pool", "ntfs": "NTFS", "BitLocker": "BitLocker encryption", "vfat": "FAT", "exfat": "exFAT",
 		"apfs": "APFS", "hfsplus": "HFS+", "iso9660": "ISO image", "isw_raid_member": "part of a firmware RAID", "ddf_raid_member": "part of a firmware RAID",
 	}

@@ -16,7 +16,7 @@ import (
 	"nixos-staged-hive/internal/progress"
 )
 
-// Format runs disko's format script and proves what came out: the tables to the last sector, the type of what is in each partition and on each
+// Format runs disko's format script, once the names it uses are proven to lead to the planned disks, and proves what came out: the tables to the last sector, the type of what is in each partition and on each
 // planned device, and that nothing on disks that are laid out is older than this run.
 //
 // What lies directly in a partition is new because [Site.Wipe] proved every partition blank. So is what lies in LUKS (its key is new) and in
@@ -27,18 +27,30 @@ func (s Site) Format(ctx context.Context, script string) error {
 	if script == "" || len(s.doomed()) == 0 {
 		return nil
 	}
-	failed := s.script(ctx, "format", script)
+	ran, failed := s.formatScript(ctx, script)
+	if !ran {
+		return failed
+	}
 	old, err := s.emptyOld(ctx)
 	if err != nil {
 		return errors.Join(failed, err)
 	}
 	if old {
-		failed = s.script(ctx, "format", script)
+		_, failed = s.formatScript(ctx, script)
 	}
 	if failed != nil {
 		return failed
 	}
 	return s.proveFormat(ctx)
+}
+
+// formatScript runs disko's script if it can do no harm.
+func (s Site) formatScript(ctx context.Context, script string) (ran bool, err error) {
+	release, err := s.prepareScript(ctx)
+	if err != nil {
+		return false, err
+	}
+	return true, errors.Join(s.script(ctx, "format", script), release())
 }
 
 // emptyOld empties what may be older than this run and reports whether there was anything.

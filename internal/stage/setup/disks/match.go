@@ -2,34 +2,54 @@ package disks
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"nixos-staged-hive/internal/hive"
 )
 
 // MatchTables compares the disks of a plan that are kept with their plan: in mode keep and add what is there has to be what the plan would make.
-// Disks that are only mounted (hive.partitioning.additional) may have what they like.
+// Where mode add lays out others, they may hold nothing that disko's script, which goes over all disks, could harm. Disks that are only mounted
+// (hive.partitioning.additional) may have what they like, but not be laid out as another disk of the plan.
 func MatchTables(plan hive.Plan, mode hive.Mode, targets []hive.Target) []hive.Problem {
 	var problems []hive.Problem
+	lost := doomedPaths(targets)
 	for _, t := range targets {
-		if t.Disk.Additional || t.Fate != "mount" {
+		switch {
+		case t.Disk.Additional && slices.Contains(lost, t.Device.Path):
+			problems = append(problems, contradiction(plan, t))
+			continue
+		case t.Disk.Additional || t.Fate != "mount":
 			continue
 		}
-		if differences := MatchTable(t.Disk, t.Device, mode); len(differences) > 0 {
+		differences := MatchTable(t.Disk, t.Device, mode)
+		if mode == hive.Add && len(lost) > 0 {
+			differences = append(differences, nested(t.Disk)...)
+		}
+		if len(differences) > 0 {
 			problems = append(problems, mismatch(plan, mode, t, differences))
 		}
 	}
 	return problems
 }
 
+// contradiction is a disk that is to be kept under one name and laid out under another.
+func contradiction(plan hive.Plan, t hive.Target) hive.Problem {
+	return hive.Problem{
+		Host: plan.Name, Severity: hive.Error, Rule: "disk-kept-and-lost", Option: "hive.partitioning.additional.disk." + t.Disk.Name,
+		Message: fmt.Sprintf("disk %s (%s) is only to be mounted, and another disk of the plan, which is laid out anew, is the same one", t.Disk.Name, name(t.Device)),
+		Way:     "say which disk each of them is, or remove one of the two from the definition",
+	}
+}
+
 func mismatch(plan hive.Plan, mode hive.Mode, t hive.Target, differences []string) hive.Problem {
 	way := "install in mode fresh, which destroys what is on the disk, or change the definition to what is there"
 	if mode == hive.Add {
-		way = "let mode add only lay out blank disks: back the contents up and install in mode fresh, or change the definition to what is there"
+		way = "mode add lays out blank disks and leaves the others alone: install in mode keep, back the contents up and install in mode fresh, or change the definition to what is there"
 	}
 	return hive.Problem{
 		Host: plan.Name, Severity: hive.Error, Rule: "disk-differs", Option: "disko.devices.disk." + t.Disk.Name,
-		Message: fmt.Sprintf("what is on disk %s (%s) is not what the plan describes: %s", t.Disk.Name, name(t.Device), strings.Join(differences, "; ")),
+		Message: fmt.Sprintf("disk %s (%s) cannot be kept as the plan describes it: %s", t.Disk.Name, name(t.Device), strings.Join(differences, "; ")),
 		Way:     way,
 	}
 }

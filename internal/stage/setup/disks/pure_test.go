@@ -1,7 +1,10 @@
 package disks
 
 import (
+	"bytes"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -239,11 +242,73 @@ func TestATableThatIsKeptHasToBeThePlans(t *testing.T) {
 	if got := MatchTable(whole, hive.Device{Table: "gpt"}, hive.Keep); len(got) != 1 {
 		t.Errorf("a partitioned disk instead of an encrypted one: %v", got)
 	}
+}
+
+func TestDisksThatCannotBeKeptAreRefused(t *testing.T) {
 	disk, device := planned()
-	device.Children = nil
-	targets := []hive.Target{{Disk: disk, Device: device, Fate: "mount"}, {Disk: hive.Disk{Additional: true, Table: "gpt"}, Fate: "mount"}, {Disk: disk, Fate: "format"}}
-	if got := MatchTables(hive.Plan{Name: "web"}, hive.Add, targets); len(got) != 1 || got[0].Host != "web" || !strings.Contains(got[0].Message, "/dev/sda Disk S1") {
-		t.Errorf("got %v", got)
+	torn := device
+	torn.Children = nil
+	kept := hive.Target{Disk: disk, Device: device, Fate: "mount"}
+	other := hive.Target{Disk: hive.Disk{Name: "other"}, Device: hive.Device{Path: "/dev/sdb"}, Fate: "format"}
+	pictures := hive.Target{Disk: hive.Disk{Name: "pictures", Additional: true, Table: "gpt"}, Device: hive.Device{Path: "/dev/sdc"}, Fate: "mount"}
+	same := other
+	same.Device = pictures.Device
+	plain := kept
+	plain.Disk.Partitions = slices.Clone(disk.Partitions)
+	plain.Disk.Partitions[2].Content = "filesystem"
+	plain.Device.Children = slices.Clone(device.Children)
+	plain.Device.Children[2].Content = "ext4"
+	for name, tt := range map[string]struct {
+		mode    hive.Mode
+		targets []hive.Target
+		want    string
+	}{
+		"all is kept":                     {hive.Keep, []hive.Target{kept, pictures}, ""},
+		"nothing to add":                  {hive.Add, []hive.Target{kept, pictures}, ""},
+		"one is added":                    {hive.Add, []hive.Target{plain, pictures, other}, ""},
+		"one is added beside encryption":  {hive.Add, []hive.Target{kept, pictures, other}, `disk main (/dev/sda Disk S1) cannot be kept as the plan describes it: partition "disk-main-root" holds luks`},
+		"another table":                   {hive.Keep, []hive.Target{{Disk: disk, Device: torn, Fate: "mount"}}, "/dev/sda Disk S1"},
+		"kept and laid out":               {hive.Fresh, []hive.Target{pictures, same}, "disk pictures (/dev/sdc) is only to be mounted, and another disk of the plan"},
+		"what is laid out may be foreign": {hive.Fresh, []hive.Target{{Disk: disk, Device: torn, Fate: "destroy"}}, ""},
+	} {
+		got := MatchTables(hive.Plan{Name: "web"}, tt.mode, tt.targets)
+		if tt.want == "" && len(got) > 0 || tt.want != "" && (len(got) != 1 || got[0].Severity != hive.Error || !strings.Contains(got[0].Message, tt.want)) {
+			t.Errorf("%s: got %v, want %q", name, got, tt.want)
+		}
+	}
+}
+
+func TestADiskWithBytesOfAnyKindIsNotBlank(t *testing.T) {
+	folder := t.TempDir()
+	disk := func(name string, at int64, content byte) hive.Device {
+		path := filepath.Join(folder, name)
+		f, err := os.Create(path)
+		must(t, err)
+		must(t, f.Truncate(20<<20))
+		_, err = f.WriteAt([]byte{content}, at)
+		must(t, err)
+		must(t, f.Close())
+		return hive.Device{Path: path, Kind: "disk", Bytes: 20 << 20}
+	}
+	erased := disk("erased", 0, 0)
+	must(t, os.WriteFile(erased.Path, bytes.Repeat([]byte{0xff}, 20<<20), 0o600))
+	part := disk("part", 0, 7)
+	part.Kind = "part"
+	known := disk("known", 0, 7)
+	known.Content = "ext4"
+	devices := []hive.Device{
+		disk("blank", 5, 0), erased, disk("first byte", 0, 1), disk("front", 5<<20-1, 9), disk("middle", 10<<20, 9), disk("last byte", 20<<20-1, 1), part, known,
+		{Path: filepath.Join(folder, "gone"), Kind: "disk", Bytes: 1 << 20}, {Path: "/dev/sr0", Kind: "disk"},
+	}
+	var got []string
+	for _, d := range Unknown(devices) {
+		got = append(got, d.Content)
+	}
+	if want := []string{"", "", unknown, unknown, "", unknown, "", "ext4", unknown, ""}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if devices[2].Content != "" {
+		t.Error("the list itself was changed")
 	}
 }
 

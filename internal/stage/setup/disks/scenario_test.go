@@ -3,7 +3,6 @@ package disks
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -167,27 +166,39 @@ func write(t *testing.T, file, text string) {
 	must(t, os.WriteFile(file, []byte(text), 0o600))
 }
 
-// sum is quick on what is mostly empty.
+// sum gives a line for each part of a disk that is not empty, so that two of them tell where a disk changed.
 func sum(t *testing.T, path string) string {
 	t.Helper()
 	f, err := os.Open(path)
 	must(t, err)
 	defer f.Close()
-	h := sha256.New()
+	var lines strings.Builder
 	chunk, zeros := make([]byte, 1<<16), make([]byte, 1<<16)
 	for at := 0; ; at++ {
 		n, err := io.ReadFull(f, chunk)
 		if n == 0 {
-			return hex.EncodeToString(h.Sum(nil))
+			return lines.String()
 		}
 		if !errors.Is(err, io.ErrUnexpectedEOF) {
 			must(t, err)
 		}
 		if !bytes.Equal(chunk[:n], zeros[:n]) {
-			fmt.Fprintln(h, at, n)
-			h.Write(chunk[:n])
+			fmt.Fprintf(&lines, "%d KiB: %x\n", at*64, sha256.Sum256(chunk[:n]))
 		}
 	}
+}
+
+// changed are the places at which two sums differ.
+func changed(before, after string) string {
+	var places []string
+	one, other := slices.Collect(strings.Lines(before)), slices.Collect(strings.Lines(after))
+	for _, line := range slices.Concat(one, other) {
+		if slices.Contains(one, line) != slices.Contains(other, line) {
+			place, _, _ := strings.Cut(line, ":")
+			places = append(places, place)
+		}
+	}
+	return strings.Join(unique(places), ", ")
 }
 
 // install is all phases of this package in mode fresh, up to the mounted and proven target.
@@ -301,7 +312,7 @@ udevadm settle`)
 	must(t, s.Restore(t.Context(), kits[0]))
 	must(t, s.Release(t.Context())) // udev may have assembled the array
 	if after := sum(t, link("main")); after != before {
-		t.Error("the disk is not what it was")
+		t.Errorf("the disk is not what it was at %s", changed(before, after))
 	}
 	sh(t, "mkdir -p /mnt/x; mount "+link("main")+"-part2 /mnt/x; cmp /scenarios /mnt/x/photo; umount /mnt/x")
 
@@ -312,7 +323,7 @@ udevadm settle`)
 	sh(t, "echo yes | sh "+dir+"/restore.sh "+dir+"/disk-main "+link("main")+"; udevadm settle")
 	must(t, s.Release(t.Context()))
 	if after := sum(t, link("main")); after != before {
-		t.Error("restore.sh does not bring the disk back")
+		t.Errorf("restore.sh does not bring the disk back at %s", changed(before, after))
 	}
 
 	// a damaged kit writes nothing
@@ -387,9 +398,21 @@ func refusalsScenario(t *testing.T) {
 	must(t, hold.Close())
 	must(t, s.Release(t.Context()))
 
-	sh(t, "losetup /dev/loop7 "+link("main")+"; mkdir -p /media/y; mount /dev/loop7 /media/y")
-	must(t, s.Wipe(t.Context())) // a loop device on the disk does not claim it; said here so that nobody believes otherwise
-	sh(t, "umount /media/y; losetup -d /dev/loop7")
+	sh(t, "losetup /dev/loop7 "+link("main"))
+	held("a loop device, which the kernel takes for no claim", s.Wipe(t.Context()))
+	sh(t, "losetup -d /dev/loop7")
+
+	sh(t, "wipefs --quiet --all "+link("main")+"; udevadm settle")
+	if devices := Unknown([]hive.Device{find(t, "main")}); devices[0].Blank() {
+		t.Error("what remains of a file system without its signature counts as nothing")
+	}
+	before = sum(t, link("main"))
+	if _, ok := errors.AsType[*ChangedError](other(func(x *hive.Target) { x.Fate = "format" }).Wipe(t.Context())); !ok {
+		t.Error("a disk with something on it that has no name is formatted without a word")
+	}
+	if _, ok := errors.AsType[*UnprovenError](s.Format(t.Context(), l.format)); !ok || sum(t, link("main")) != before {
+		t.Error("disko's script ran over a disk that was not laid out for it")
+	}
 }
 
 // spanningScenario: sets that are only half on the disks to destroy, and names that other disks have.
@@ -596,6 +619,9 @@ func addScenario(t *testing.T) {
 	if problems := MatchTables(s.Plan, hive.Add, s.Targets); len(problems) > 0 {
 		t.Fatal(problems)
 	}
+	must(t, s.Release(t.Context()))
+	must(t, s.Wipe(t.Context()))
+	guardedScenario(t, s, l)
 	install(t, s, l)
 	if text, err := os.ReadFile("/mnt/kept"); err != nil || string(text) != "photos" {
 		t.Errorf("the file reads %q, %v", text, err)
@@ -611,5 +637,36 @@ func addScenario(t *testing.T) {
 	must(t, s.Seal(t.Context()))
 	if second := find(t, "second").TableID; second != hive.DiskGUID("web", "second") {
 		t.Errorf("after the end the table is %s", second)
+	}
+}
+
+// guardedScenario: disko's script does not begin when a name leads elsewhere, and can format nothing that is kept.
+func guardedScenario(t *testing.T, s Site, l layout) {
+	t.Helper()
+	rename := func(label string) {
+		t.Helper()
+		sh(t, "sgdisk -c 3:"+label+" "+link("main")+" >/dev/null; blockdev --rereadpt "+link("main")+"; udevadm settle")
+	}
+	rename("other")
+	before := sum(t, link("second"))
+	if _, ok := errors.AsType[*UnprovenError](s.Format(t.Context(), l.format)); !ok || sum(t, link("second")) != before {
+		t.Error("disko's script ran with a disk in its way that is not the plan's")
+	}
+	rename("disk-main-root")
+	release, err := s.prepareScript(t.Context())
+	must(t, err)
+	before = sum(t, link("main"))
+	for _, format := range []string{
+		"mkfs.ext4 -q -F disk-main-root", "mkfs.xfs -q -f disk-main-root", "mkfs.btrfs -q -f disk-main-root", "pvcreate -q -y disk-main-root",
+		"mkfs.vfat disk-main-esp", "mkswap disk-main-swap", "cryptsetup luksFormat -q --pbkdf pbkdf2 disk-main-root /run/passphrase",
+	} {
+		script := strings.Replace(format, "disk-", "/dev/disk/by-partlabel/disk-", 1)
+		if out, err := exec.CommandContext(t.Context(), "bash", "-c", script).CombinedOutput(); err == nil {
+			t.Errorf("%s was not refused: %s", format, out)
+		}
+	}
+	must(t, release())
+	if after := sum(t, link("main")); after != before {
+		t.Errorf("the kept disk changed at %s", changed(before, after))
 	}
 }

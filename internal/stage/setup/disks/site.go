@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -180,11 +181,46 @@ func (s Site) destroyable(ctx context.Context, targets []hive.Target) ([]hive.De
 			return nil, &ChangedError{targets[i].Disk.Name, d.Path, "it is no whole disk but a " + d.Kind}
 		case d.ReadOnly:
 			return nil, &HeldError{Device: d.Path, Holder: "it is read-only"}
-		case targets[i].Fate == "format" && !emptied(d) && !s.interrupted(targets[i]):
-			return nil, &ChangedError{targets[i].Disk.Name, d.Path, "it was blank and is not any more: " + strings.Join(Contents(d), ", ")}
+		}
+		if loop := loopOn(d); loop != "" {
+			return nil, &HeldError{Device: d.Path, Holder: "the loop device " + loop + " lies on it"}
+		}
+		if err := s.stillBlank(targets[i], d); err != nil {
+			return nil, err
 		}
 	}
 	return devices, nil
+}
+
+// stillBlank looks whether a disk that nobody was asked about, since there was nothing on it, is without anything still.
+func (s Site) stillBlank(t hive.Target, d hive.Device) error {
+	if t.Fate != "format" || s.interrupted(t) {
+		return nil
+	}
+	if !emptied(d) {
+		return &ChangedError{t.Disk.Name, d.Path, "it was blank and is not any more: " + strings.Join(Contents(d), ", ")}
+	}
+	bare, err := bareEnds(d)
+	if err != nil {
+		return fmt.Errorf("look whether %s is blank: %w", d.Path, err)
+	}
+	if !bare {
+		return &ChangedError{t.Disk.Name, d.Path, "it is not blank: " + contentName(hive.Device{Content: unknown})}
+	}
+	return nil
+}
+
+// loopOn is a loop device on a disk or on one of its partitions. The kernel does not take that for a claim.
+func loopOn(d hive.Device) string {
+	files, _ := filepath.Glob("/sys/class/block/loop*/loop/backing_file") // the pattern is well-formed
+	for _, file := range files {
+		path, err := os.ReadFile(file)
+		on := strings.TrimSpace(string(path))
+		if err == nil && (on == d.Path || slices.ContainsFunc(d.Children, func(c hive.Device) bool { return c.Path == on })) {
+			return "/dev/" + filepath.Base(filepath.Dir(filepath.Dir(file)))
+		}
+	}
+	return ""
 }
 
 // emptied reports that nothing is on a disk.

@@ -238,19 +238,26 @@ func (s Site) Restore(ctx context.Context, k Kit) error {
 	return s.settle(ctx)
 }
 
-// kitDevice finds the kit's disk, which may have another name by now.
+// kitDevice finds the kit's disk, which may have another name by now. It has to be the only one.
 func (s Site) kitDevice(ctx context.Context, k Kit) (hive.Device, error) {
 	devices, err := s.list(ctx)
 	if err != nil {
 		return hive.Device{}, err
 	}
+	var found []hive.Device
 	for _, d := range devices {
-		if d.Path == s.Medium || k.of(d) != "" || k.Serial == "" && k.WWN == "" && d.Path != k.Device {
+		if d.Kind != "disk" || d.Path == s.Medium || k.of(d) != "" || k.Serial == "" && k.WWN == "" && d.Path != k.Device {
 			continue
 		}
-		return d, nil
+		found = append(found, d)
 	}
-	return hive.Device{}, &ChangedError{k.Disk, k.Device, fmt.Sprintf("no disk of %d bytes with serial number %q is there", k.Bytes, k.Serial)}
+	switch len(found) {
+	case 0:
+		return hive.Device{}, &ChangedError{k.Disk, k.Device, fmt.Sprintf("no disk of %d bytes with serial number %q is there", k.Bytes, k.Serial)}
+	case 1:
+		return found[0], nil
+	}
+	return hive.Device{}, &ChangedError{k.Disk, k.Device, fmt.Sprintf("%d disks have %d bytes and the serial number %q: unplug the others", len(found), k.Bytes, k.Serial)}
 }
 
 func (s Site) restore(ctx context.Context, k Kit, c *claim) error {
