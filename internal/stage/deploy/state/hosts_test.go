@@ -9,6 +9,7 @@ import (
 
 	"nixos-staged-hive/internal/hive"
 	"nixos-staged-hive/internal/run"
+	"nixos-staged-hive/internal/stage/deploy/guard"
 	"nixos-staged-hive/internal/stage/deploy/state"
 	"nixos-staged-hive/internal/testbed/hosts"
 	"nixos-staged-hive/internal/testbed/hosts/system"
@@ -91,6 +92,10 @@ func aHostThatIsSwitched(t *testing.T, lab *hosts.Lab, first, second string) {
 	}
 	if len(after.Failed) != 1 || after.Failed[0] != "bad.service" || after.SystemState != "degraded" {
 		t.Errorf("failed: %q, %s", after.Failed, after.SystemState)
+	}
+	h.Sh(t, "mkdir -p "+guard.Folder+" && printf '%s\\n' run=r1 by=mia@desk state=waiting bootId="+after.BootID+" deadline=1 end >"+guard.RecordFile)
+	if u := read(t, login{lab.Controller, "old"}).Unfinished; u == nil || u.By != "mia@desk" || u.State != hive.Waiting {
+		t.Errorf("a deployment that did not end: %+v", u)
 	}
 	if !after.Trusted {
 		t.Error("a member of a trusted group is not trusted")

@@ -10,6 +10,7 @@ import (
 	"unicode"
 
 	"nixos-staged-hive/internal/hive"
+	"nixos-staged-hive/internal/stage/deploy/guard"
 )
 
 // answer is what the script says, before conclusions are drawn.
@@ -20,6 +21,7 @@ type answer struct {
 	user     string
 	groups   []string
 	trusted  []string
+	record   []string        // of a guarded activation, a field a line
 	devices  map[string]bool // file systems that are listed already
 	repeated map[string]bool
 }
@@ -44,6 +46,9 @@ func parse(out []byte, token string) (hive.HostState, error) {
 			return hive.HostState{}, err
 		}
 	}
+	if err := a.activation(); err != nil {
+		return hive.HostState{}, err
+	}
 	return a.concluded(), nil
 }
 
@@ -59,7 +64,7 @@ func plain(s string) string {
 
 // lists are the words that may come more than once.
 func lists() []string {
-	return []string{"generation", "failed", "space", "hidden", "config", "line", "trusted"}
+	return []string{"generation", "failed", "space", "hidden", "config", "line", "trusted", "record"}
 }
 
 func (a *answer) take(key, value string) error {
@@ -93,6 +98,8 @@ func (a *answer) take(key, value string) error {
 		err = a.boot.config(value)
 	case "line":
 		err = a.boot.line(value)
+	case "record":
+		a.record = append(a.record, value)
 	case "hidden": // says only why there may be no Default
 	default:
 		return fmt.Errorf("%q is not understood", key)
@@ -183,6 +190,35 @@ func (a *answer) space(value string) error {
 	a.devices[device] = true
 	a.state.Spaces = append(a.state.Spaces, hive.Space{Mount: words[0], Free: n[0] * n[2], Size: n[0] * n[1]})
 	return nil
+}
+
+// activation is an activation that has not ended, by the guard's record.
+func (a *answer) activation() error {
+	if len(a.record) == 0 {
+		return nil
+	}
+	s, err := guard.ParseRecord([]byte(strings.Join(a.record, "\n") + "\n"))
+	if err != nil {
+		return err
+	}
+	if s.State == hive.Waiting && s.BootID == a.state.BootID {
+		s.Remaining = max(0, a.deadline()-int(a.state.Uptime.Seconds()))
+	}
+	if !s.State.Ends() {
+		a.state.Unfinished = &s
+	}
+	return nil
+}
+
+// deadline is when a guard that waits goes back, in seconds since the kernel's start.
+func (a *answer) deadline() int {
+	for _, line := range a.record {
+		if value, found := strings.CutPrefix(line, "deadline="); found {
+			n, _ := strconv.Atoi(value) // none is a guard that goes back at once
+			return n
+		}
+	}
+	return 0
 }
 
 func (a *answer) concluded() hive.HostState {

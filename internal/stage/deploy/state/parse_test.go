@@ -66,6 +66,28 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
+func TestUnfinished(t *testing.T) {
+	t.Parallel()
+	said := func(state, boot, end string) string {
+		return "T\nboot\tb1\nuptime\t100.9\n" + strings.ReplaceAll("\nrun=r1\nby=mia@desk\nstate="+state+"\nbootId="+boot+"\nexit=0\ndeadline=130\n"+end, "\n", "\nrecord\t")[1:] + "\nT\n"
+	}
+	s, err := parse([]byte(said("waiting", "b1", "end")), "T")
+	if err != nil || s.Unfinished == nil || s.Unfinished.Run != "r1" || s.Unfinished.Remaining != 30 || s.Unfinished.State != hive.Waiting {
+		t.Errorf("%+v, %v", s.Unfinished, err)
+	}
+	if s, err := parse([]byte(said("waiting", "b0", "end")), "T"); err != nil || s.Unfinished == nil || s.Unfinished.Remaining != 0 {
+		t.Errorf("begun before the host restarted: %+v, %v", s.Unfinished, err)
+	}
+	if s, err := parse([]byte(said("rolled back", "b1", "end")), "T"); err != nil || s.Unfinished != nil {
+		t.Errorf("ended: %+v, %v", s.Unfinished, err)
+	}
+	for _, bad := range []string{said("waiting", "b1", "x=1"), said("flying", "b1", "end")} {
+		if _, err := parse([]byte(bad), "T"); err == nil {
+			t.Errorf("no error: %q", bad)
+		}
+	}
+}
+
 func TestTrusted(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

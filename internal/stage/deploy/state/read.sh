@@ -86,6 +86,15 @@ trust() {
 	sed -n "s/^[[:space:]]*\(extra-\)\{0,1\}trusted-users[[:space:]]*=[[:space:]]*/trusted$tab/p" "$@" 2>/dev/null
 }
 
+# The record of a guarded activation (package guard). It is in memory while that goes on.
+record() {
+	for file in /run/nixos-staged-hive-deploy/record /var/lib/nixos-staged-hive/deploy/record; do
+		[ "$(tail -n 1 "$file" 2>/dev/null)" = end ] || continue
+		sed "s/^/record$tab/" "$file"
+		return
+	done
+}
+
 printf '\n%s\n' "$token"
 say hostname "$(cat /proc/sys/kernel/hostname)"
 say boot "$(cat /proc/sys/kernel/random/boot_id)"
@@ -102,4 +111,5 @@ space /nix /nix/store
 space /boot /boot
 loaders
 trust
+record
 printf '%s\n' "$token"
