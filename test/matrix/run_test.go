@@ -1,7 +1,6 @@
 package matrix
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -224,7 +224,13 @@ func copyFile(from, to string) error {
 	return os.WriteFile(to, text, 0o600)
 }
 
-// copySparse copies a disk, leaving out what is empty.
+// Whence of lseek(2) on Linux.
+const (
+	seekData = 3
+	seekHole = 4
+)
+
+// copySparse copies a disk, leaving out what was never written.
 func copySparse(from, to string) error {
 	if err := blank(to); err != nil {
 		return err
@@ -238,13 +244,25 @@ func copySparse(from, to string) error {
 	if err != nil {
 		return err
 	}
-	block, zeros := make([]byte, 1<<16), make([]byte, 1<<16)
-	for at := int64(0); err == nil && at < diskBytes; at += int64(len(block)) {
-		if _, err = in.ReadAt(block, at); err == nil && !bytes.Equal(block, zeros) {
-			_, err = out.WriteAt(block, at)
+	return errors.Join(copyData(in, out), out.Close())
+}
+
+func copyData(in, out *os.File) error {
+	for end := int64(0); ; {
+		start, err := in.Seek(end, seekData)
+		if errors.Is(err, syscall.ENXIO) {
+			return nil // nothing but a hole up to the end
+		}
+		if err != nil {
+			return err
+		}
+		if end, err = in.Seek(start, seekHole); err != nil {
+			return err
+		}
+		if _, err := io.Copy(io.NewOffsetWriter(out, start), io.NewSectionReader(in, start, end-start)); err != nil {
+			return err
 		}
 	}
-	return errors.Join(err, out.Close())
 }
 
 // blank makes an empty disk.
