@@ -298,7 +298,8 @@ func TestADiskWithBytesOfAnyKindIsNotBlank(t *testing.T) {
 	known.Content = "ext4"
 	devices := []hive.Device{
 		disk("blank", 5, 0), erased, disk("first byte", 0, 1), disk("front", 5<<20-1, 9), disk("middle", 10<<20, 9), disk("last byte", 20<<20-1, 1), part, known,
-		{Path: filepath.Join(folder, "gone"), Kind: "disk", Bytes: 1 << 20}, {Path: "/dev/sr0", Kind: "disk"},
+		{Path: filepath.Join(folder, "gone"), Kind: "disk", Bytes: 1 << 20},
+		{Path: "/dev/sr0", Kind: "disk"},
 	}
 	var got []string
 	for _, d := range Unknown(devices) {
