@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"testing"
 
 	"nixos-staged-hive/internal/hive"
 	"nixos-staged-hive/internal/stage/setup"
@@ -106,4 +107,24 @@ func fitting(mode hive.Mode, layout, phase string) (hive.Mode, string) {
 		return hive.Fresh, layout
 	}
 	return mode, layout
+}
+
+// TestRound has the end of each phase among the first points of a round, wherever it begins, in a mode that has the phase; and all modes and layouts.
+func TestRound(t *testing.T) {
+	for _, first := range []int64{0, 50, 7350, 49950} {
+		modes, seen := map[hive.Mode]bool{}, map[string]bool{}
+		for i := range int64(round) {
+			p := pointOf(first + i)
+			modes[p.Mode], seen[p.Layout] = true, true
+			if phases := cuttable(); int(i) < len(phases) && p.First != (cut{phases[i], 1, p.First.Loss}) {
+				t.Errorf("point %s is not at the end of %s", p, phases[i])
+			}
+			if mode, layout := fitting(p.Mode, p.Layout, p.First.Phase); mode != p.Mode || layout != p.Layout {
+				t.Errorf("point %s: mode %s does not have the phase", p, p.Mode)
+			}
+		}
+		if len(modes) != 3 || len(seen) != len(layouts()) {
+			t.Errorf("from %d on there are %d modes and %d layouts", first, len(modes), len(seen))
+		}
+	}
 }
