@@ -29,8 +29,9 @@ let
     { lib, ... }:
     let
       set = path: value: lib.setAttrByPath path (if builtins.elem path carried then lib.mkForce value else value);
-      # The last one is where stage 1 writes to and reads from.
-      consoles = if asksAtScreen then [ "console=ttyS0,115200" "console=tty0" ] else [ "console=tty0" "console=ttyS0,115200" ];
+      # The last one is where stage 1 writes to and reads from. Whoever types there waits for the kernel's first line on the other one, which
+      # NixOS' own loglevel=4 hides.
+      consoles = if asksAtScreen then [ "console=ttyS0,115200" "console=tty0" "loglevel=6" ] else [ "console=tty0" "console=ttyS0,115200" ];
     in
     {
       key = "nixos-staged-hive/rehearsal";

@@ -60,3 +60,94 @@ func TestUnattended(t *testing.T) {
 	x.wants("mia", "readlink /nix/var/nix/profiles/system", profile)
 	x.step("the forgotten medium has changed nothing")
 }
+
+// passphrase opens the encrypted disk. Its keys are in the same place on most layouts.
+const passphrase = "jjjjjjjj"
+
+// TestEncrypted installs a machine over SSH, by the program's own commands alone, again and again: beside a disk whose partitions have the same
+// names, over itself, with a disk more, and the way that left the original project's machines without a boot loader: formatted, switched off,
+// and then installed without formatting.
+func TestEncrypted(t *testing.T) {
+	wanted(t, "vault")
+	x := begin(t, vm.Machine{
+		Name: "vault", Firmware: vm.UEFI, Cards: []vm.Card{{Name: "lan", MAC: "52:54:00:77:00:13", Network: "lan"}},
+		Disks: []vm.Disk{
+			{Name: "main", Bus: vm.Virtio, SizeBytes: 8 << 30, Serial: "VAULT-MAIN"},
+			{Name: "data", Bus: vm.Virtio, SizeBytes: 2 << 30, Serial: "VAULT-DATA"},
+		},
+	}, "192.168.77.13")
+	x.write("passphrase", passphrase)
+	x.done(x.hive("secret", "set", "vault", "/run/nixos-staged-hive/passphrase", "--from", x.file("passphrase")))
+	first := x.writeMedium("first.img")
+
+	x.step("the machine starts from its medium")
+	x.on(first)
+	x.login("root")
+	found := x.done(x.hive("hardware", x.address()))
+	if !strings.Contains(found.out, `"VAULT-MAIN"`) {
+		t.Fatalf("hardware does not tell the disk:\n%s", found.out)
+	}
+	x.refusesTwin()
+
+	x.step("install --remote, on a blank disk")
+	x.install(1)
+	x.isMini("findmnt --source /dev/mapper/vault-root --target /", "lsblk --noheadings --output TYPE /dev/mapper/vault | grep crypt")
+	x.mustSay("mia", "sudo dd if=/dev/urandom of=/home/photos bs=1M count=16 status=none && sync")
+	sum := x.mustSay("mia", "sudo sha256sum /home/photos")
+	_, _ = x.sh("mia", "sudo systemctl poweroff")
+	x.off()
+
+	x.step("a second disk belongs to the host now; its new medium is in the machine")
+	x.write("workspace/nixConfigs/vault/default.nix", "{ imports = [ ../../common ./main.nix ./data.nix ]; }\n")
+	second := x.writeMedium("second.img")
+	x.on(second)
+	x.login("root")
+	x.step("install --remote --mode add")
+	x.install(1, "--mode", "add")
+	x.isMini("findmnt --source /dev/vdb1 --target /data")
+	x.wants("mia", "sudo sha256sum /home/photos", sum)
+	x.mustSay("mia", "sudo cp /home/photos /data/photos && sync")
+
+	x.step("it starts from the medium again, which its firmware prefers")
+	_, _ = x.sh("mia", "sudo systemctl reboot")
+	x.console("Linux version", 3)
+	x.login("root")
+	x.step("install --remote --mode keep, over what is there")
+	x.done(x.hive("install", "-n", "vault", "--remote", x.address(), "--mode", "keep", "--then", "stay"))
+	x.mustSay("root", "setup run --mode keep --until mount")
+	x.wants("root", "cd /mnt && sha256sum home/photos data/photos | cut -d' ' -f1 | uniq", strings.Fields(sum)[0])
+
+	x.step("formatted, and switched off before anything was installed")
+	x.mustSay("root", "setup run --mode fresh --until format --confirm VAULT-MAIN --confirm VAULT-DATA")
+	x.running.Cut()
+	x.on(second)
+	x.login("root")
+	x.step("installed without formatting")
+	x.install(1, "--mode", "keep")
+	x.isMini("findmnt --source /dev/mapper/vault-home --target /home", "findmnt --source /dev/vdb1 --target /data")
+	x.wants("mia", "ls /home/photos /data/photos 2>/dev/null | wc -l", "0")
+	x.step("and it runs")
+}
+
+// refusesTwin gives the second disk partitions with the names of the first one's, as a clone has, and wants no installation to begin. Then
+// somebody takes them away.
+func (x *trial) refusesTwin() {
+	x.Helper()
+	x.step("a second disk has partitions with the same names")
+	x.mustSay("root", "sgdisk -n 1:0:+64M -c 1:disk-main-ESP -n 2:0:0 -c 2:disk-main-crypt /dev/disk/by-id/virtio-VAULT-DATA && udevadm settle")
+	refused := x.hive("install", "-n", "vault", "--remote", x.address(), "--confirm", "VAULT-MAIN", "--confirm", "VAULT-DATA")
+	if refused.code != 4 || !strings.Contains(refused.err, "disk-main-ESP") || !strings.Contains(refused.err, "disk-main-crypt") {
+		x.Fatalf("installed beside a twin, or refused for another reason: exit code %d\n%s\n%s", refused.code, refused.out, refused.err)
+	}
+	x.wants("root", "wipefs --noheadings --output TYPE /dev/disk/by-id/virtio-VAULT-MAIN", "")
+	x.mustSay("root", "sgdisk --zap-all /dev/disk/by-id/virtio-VAULT-DATA && udevadm settle")
+}
+
+// install installs over SSH, from a medium that is the first the firmware starts, and waits until the host answers. The passphrase is typed from the
+// start of the kernel after the nth.
+func (x *trial) install(n int, more ...string) {
+	x.Helper()
+	stop := x.unlock(passphrase, n+1)
+	defer stop()
+	x.done(x.hive(append([]string{"install", "-n", x.host, "--remote", x.address(), "--patience", patience.String()}, more...)...))
+}

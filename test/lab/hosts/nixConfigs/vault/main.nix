@@ -55,9 +55,10 @@
   };
   boot.loader.systemd-boot.enable = true;
   boot.loader.efi.canTouchEfiVariables = true;
-  # stage 1 asks for the passphrase at the last one: where the keyboard is
+  # stage 1 asks for the passphrase at the last one: where the keyboard is; the tests see on the other one that it begins
   boot.kernelParams = [
     "console=ttyS0,115200"
     "console=tty0"
   ];
+  boot.consoleLogLevel = 6;
 }
