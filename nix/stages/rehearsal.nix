@@ -81,6 +81,7 @@ builtins.mapAttrs (
   name: spec:
   let
     host = builtins.fromJSON (builtins.readFile (generated + "/${name}/host.json"));
+    unattended = (builtins.fromJSON (builtins.readFile (generated + "/${name}/medium.json"))).plan.unattended;
     module = guest [ ] spec;
     miniModule = guest (map (c: c.path) host.carried) spec;
     kept = hosts.evaluate name [ ({ lib, ... }: { hive.partitioning.format = lib.mkForce { }; }) ];
@@ -97,6 +98,8 @@ builtins.mapAttrs (
               inherit setup;
             };
             boot.kernelParams = spec.mediumParameters;
+            # the rehearsal begins the installation itself, once it has given the medium its secrets
+            systemd.services = if unattended then { nixos-staged-hive-unattended.enable = false; } else { };
           }
         ]
       )).isoImage;

@@ -131,6 +131,9 @@ func guestOf(h hive.Host, reach address) (Guest, error) {
 	if encrypted(h) {
 		g.Differences = append(g.Differences, "its disks are encrypted with a passphrase of the rehearsal, which is typed for you")
 	}
+	if h.Setup.Unattended {
+		g.Differences = append(g.Differences, "its installation is begun by the rehearsal: by itself it would begin before it has the secrets of the rehearsal")
+	}
 	return g, nil
 }
 

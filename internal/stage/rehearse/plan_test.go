@@ -55,6 +55,18 @@ func TestAGuestHasWhatItsDefinitionNames(t *testing.T) {
 	}
 }
 
+func TestThatAnUnattendedInstallationIsBegunIsTold(t *testing.T) {
+	h := plannable()
+	h.Setup.Unattended = true
+	plan, err := Rehearsal{Hosts: []hive.Host{h}}.Plan()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if told := plan.Guests[0].Differences; !slices.ContainsFunc(told, func(d string) bool { return strings.Contains(d, "begun by the rehearsal") }) {
+		t.Errorf("differences %q", told)
+	}
+}
+
 func TestADiskWithABootSectorComesFirst(t *testing.T) {
 	h := plannable()
 	h.Boot.Firmware, h.Boot.GrubDevices = "bios", []string{h.Storage.Disks[1].Device}
