@@ -1,0 +1,175 @@
+package survey
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"nixos-staged-hive/internal/hive"
+	"nixos-staged-hive/internal/run"
+)
+
+// Rule says which generations are old. Where both parts are given, a generation has to be old by both.
+type Rule struct {
+	OlderThan time.Duration // 0: age does not matter
+	Keep      int           // the newest ones, whatever their age; 0: none
+}
+
+// Cleaning is what would be deleted on a host.
+type Cleaning struct {
+	Delete []hive.Generation `json:"delete"`
+	Keep   []Kept            `json:"keep"`
+	Next   string            `json:"next"`  // what boots next, where that is known
+	Bytes  int64             `json:"bytes"` // what becomes free at most: store paths that nothing else needs
+	Paths  int               `json:"paths"`
+}
+
+// Kept is a generation that stays, and why.
+type Kept struct {
+	hive.Generation
+	Why string `json:"why"`
+}
+
+// UnfinishedError is a host that is left alone because a deployment on it has not ended.
+type UnfinishedError struct {
+	Host  string
+	State hive.ActivationState
+}
+
+func (e *UnfinishedError) Error() string {
+	return fmt.Sprintf("%s: the deployment %s by %s is %s", e.Host, e.State.Run, e.State.By, e.State.State)
+}
+
+// Hint says the way out.
+func (e *UnfinishedError) Hint() string {
+	return "wait for its end, or let `nixos-staged-hive hive deploy " + e.Host + "` bring it there"
+}
+
+// Old chooses the generations to delete. What runs, what was booted, what boots next and what the profile has stays under any rule; so do
+// the systems of a deployment that has not ended.
+func Old(s hive.HostState, r Rule, now time.Time) Cleaning {
+	c := Cleaning{Delete: []hive.Generation{}, Keep: []Kept{}, Next: s.Default}
+	for i, g := range s.Generations {
+		if why := needed(g, s); why != "" {
+			c.Keep = append(c.Keep, Kept{g, why})
+			continue
+		}
+		switch after := len(s.Generations) - 1 - i; {
+		case after < r.Keep:
+			c.Keep = append(c.Keep, Kept{g, fmt.Sprintf("among the newest %d", r.Keep)})
+		case r.OlderThan > 0 && now.Sub(g.Made) < r.OlderThan:
+			c.Keep = append(c.Keep, Kept{g, "young"})
+		default:
+			c.Delete = append(c.Delete, g)
+		}
+	}
+	return c
+}
+
+func needed(g hive.Generation, s hive.HostState) string {
+	switch {
+	case g.Number == s.Generation:
+		return "the profile's"
+	case g.Path == s.Current:
+		return "runs"
+	case g.Path == s.Booted:
+		return "was booted"
+	case g.Path == s.Default:
+		return "boots next"
+	}
+	if u := s.Unfinished; u != nil && (slices.Contains([]string{u.New, u.Old, u.OldProfile, u.OldDefault}, g.Path) || u.OldGeneration == g.Number) {
+		return "of a deployment that has not ended"
+	}
+	return ""
+}
+
+//go:embed gc.sh
+var gcScript string
+
+// gcLimit bounds what runs on a host: finding out what nothing needs reads the whole store.
+const gcLimit = 30 * time.Minute
+
+// Estimate asks a host how much would become free, and changes nothing.
+func Estimate(ctx context.Context, root run.Runner, c Cleaning) (Cleaning, error) {
+	out, err := gc(ctx, root, "estimate", c)
+	if err != nil {
+		return c, fmt.Errorf("find out what would become free: %w", err)
+	}
+	for key, value := range lines(out) {
+		n, err := strconv.ParseInt(value, 10, 64)
+		if err != nil || n < 0 {
+			return c, fmt.Errorf("find out what would become free: %s %q is no number", key, value)
+		}
+		switch key {
+		case "bytes":
+			c.Bytes = n
+		case "paths":
+			c.Paths = int(n)
+		}
+	}
+	return c, nil
+}
+
+// Cleaned is what was done on a host.
+type Cleaned struct {
+	Deleted []int  `json:"deleted"` // numbers of generations
+	Freed   int64  `json:"freed"`   // bytes, by the room on the file system of the store
+	Loader  bool   `json:"loader"`  // the boot loader's entries were written anew
+	Note    string `json:"note"`    // why not, where not
+}
+
+// Clean deletes generations, lets the boot loader forget them, and collects garbage. The host refuses what has come into use meanwhile.
+func Clean(ctx context.Context, root run.Runner, c Cleaning) (Cleaned, error) {
+	done := Cleaned{Deleted: []int{}}
+	out, err := gc(ctx, root, "clean", c)
+	for key, value := range lines(out) {
+		switch key {
+		case "deleted":
+			if n, err := strconv.Atoi(value); err == nil {
+				done.Deleted = append(done.Deleted, n)
+			}
+		case "freed":
+			done.Freed, _ = strconv.ParseInt(value, 10, 64)
+		case "loader":
+			done.Loader = value == "yes"
+		case "note":
+			done.Note = value
+		}
+	}
+	if err != nil {
+		return done, fmt.Errorf("delete old generations: %w", err)
+	}
+	if len(done.Deleted) < len(c.Delete) && done.Note == "" {
+		return done, errors.New("delete old generations: some are still there")
+	}
+	return done, nil
+}
+
+func gc(ctx context.Context, root run.Runner, action string, c Cleaning) ([]byte, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, gcLimit, fmt.Errorf("no end within %s", gcLimit))
+	defer cancel()
+	args := []string{"-c", gcScript, "sh", action, c.Next}
+	for _, g := range c.Delete {
+		args = append(args, strconv.Itoa(g.Number)+"="+g.Path)
+	}
+	return run.Output(ctx, root, run.Command{Name: "sh", Args: args}) //nolint:wrapcheck // the caller says what for
+}
+
+// lines gives the answers of a script: a word, a blank, the value. Others are passed over.
+func lines(out []byte) func(func(key, value string) bool) {
+	return func(yield func(key, value string) bool) {
+		scan := bufio.NewScanner(bytes.NewReader(out))
+		for scan.Scan() {
+			if key, value, found := strings.Cut(scan.Text(), " "); found && !yield(key, value) {
+				return
+			}
+		}
+	}
+}
