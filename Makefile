@@ -14,7 +14,7 @@ BASE := 0
 POINTS := 200
 MINUTES := 0
 
-.PHONY: help demo lab matrix test build lint docs bench clean ensure-go ensure-programs
+.PHONY: help demo lab trials matrix test build lint docs bench clean ensure-go ensure-programs
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -25,6 +25,10 @@ demo: ensure-programs build ## set up, build, and run the main job on every exam
 lab: ensure-programs build ## two machines from blank disks to the deployed hive, in virtual machines (ARGS="--from mini": from there)
 	@scripts/ensure-programs.sh qemu-system-x86_64 qemu-img ssh patchelf gcc
 	@scripts/with-nix.sh scripts/lab.sh $(PROGRAM) $(ARGS)
+
+trials: ensure-programs build ## hard installations of real NixOS in virtual machines (TRIALS=all; else one, another each day)
+	@scripts/ensure-programs.sh qemu-system-x86_64 qemu-img ssh patchelf gcc
+	@scripts/with-nix.sh scripts/lab-trials.sh $(PROGRAM) $(TRIALS)
 
 matrix: ensure-programs ## installations that lose power, in virtual machines (POINTS=200 from BASE=0; BASE=-1: the day's; MINUTES=N: no new point after that)
 	@scripts/ensure-programs.sh qemu-system-x86_64 qemu-img ssh patchelf gcc
