@@ -33,8 +33,13 @@ var runs atomic.Int64
 
 func newBed(t *testing.T, suite hosts.Suite) *bed {
 	t.Helper()
+	return newBedOf(t, hosts.Spec{Name: "h1", Suite: suite, Systemd: true, RootLogin: true})
+}
+
+func newBedOf(t *testing.T, spec hosts.Spec) *bed {
+	t.Helper()
 	dir := t.TempDir()
-	lab := hosts.Up(t, hosts.Net{Share: []string{dir}, Hosts: []hosts.Spec{{Name: "h1", Suite: suite, Systemd: true, RootLogin: true}}})
+	lab := hosts.Up(t, hosts.Net{Share: []string{dir}, Hosts: []hosts.Spec{spec}})
 	b := &bed{lab: lab, host: lab.Host(t, "h1"), base: system.Build(t, lab.Controller, system.Spec{Name: "base"})}
 	system.Install(t, lab.Controller, b.host, b.base)
 	access, err := remote.Open(lab.Controller, []remote.Target{{

@@ -135,12 +135,12 @@ service() { # NAME PROPERTIES -- COMMAND...
 		</dev/null 8<&- 9<&-
 }
 
-start_loop() { # ROLE
+start_loop() { # UNIT ROLE
 	restart=on-failure
 	[ "$1" = watch ] || restart=no
 	service "$(unit "$1")" --property=Restart="$restart" --property=RestartSec=1 --property=StartLimitIntervalSec=0 \
 		--property=TimeoutStopSec=10 --property=OOMScoreAdjust=-900 --description="Guard of the activation $r_run ($1)" \
-		-- /bin/sh -c '[ ! -e "$0" ] || exec /bin/sh "$0" "$@"' "$work/guard" loop "$r_run" "$1"
+		-- /bin/sh -c '[ ! -e "$0" ] || exec /bin/sh "$0" "$@"' "$work/guard" loop "$r_run" "$2"
 }
 
 # An actor is alive when it holds its lock, or is about to.
@@ -265,11 +265,11 @@ activating() {
 # another interface of init) before it has changed anything.
 untouched() {
 	[ "$(current)" = "$r_old" ] || return 1
-	[ "$code" = 100 ] || grep -q "^Pre-switch check .* failed" "$work/log" 2>/dev/null
+	[ "$code" = 100 ] || grep -q '^Pre-switch check.* failed' "$work/log" 2>/dev/null
 }
 
 refusal() {
-	line=$(grep "^Pre-switch check .* failed" "$work/log" 2>/dev/null | head -n 1)
+	line=$(grep '^Pre-switch check.* failed' "$work/log" 2>/dev/null | head -n 1)
 	echo "the new system cannot be switched to while this one runs, it needs a reboot${line:+ ($line)}"
 }
 
@@ -498,7 +498,7 @@ act() { # RUN
 
 finish() {
 	lock
-	load && ended || { unlock; return; }
+	load && ended && [ -d "$work" ] || { unlock; return; } # somebody else was faster
 	rm -rf "$roots"
 	if store; then
 		keep_log
@@ -515,7 +515,7 @@ loop() { # RUN ROLE
 	load && [ "$r_run" = "$1" ] && ! ended || exit 0
 	prepare || exit
 	exec 8<"$dir/actor"
-	if [ "$2" = watch ]; then
+	if [ "$2" = second ]; then
 		stand_by "$1"
 	else
 		flock 8
@@ -619,8 +619,8 @@ begin() { # RUN BY NEW ACTIVATION CONFIRM REBOOT REBOOT-AFTER
 	mkdir -p "$roots" && ln -sfn "$r_new" "$roots/new" && ln -sfn "$r_old" "$roots/old" && ln -sfn "${r_oldDefault:-$r_old}" "$roots/default" ||
 		refuse "the new system cannot be kept from the garbage collector"
 	# Both wait for the lock that is held here, so that either can still be stopped.
-	start_loop activate || refuse "systemd does not start the activation"
-	start_loop watch || { systemctl stop "$(unit activate)"; refuse "systemd does not start the guard"; }
+	start_loop activate first || refuse "systemd does not start the activation"
+	start_loop watch second || { systemctl stop "$(unit activate)"; refuse "systemd does not start the guard"; }
 	answer
 }
 
@@ -680,7 +680,7 @@ back_by_order() { # RUN REASON
 # revive starts a loop when none is there: after a reboot, or after both were killed.
 revive() {
 	unlock
-	ended || active "$(unit watch)" || active "$(unit activate)" || start_loop watch
+	ended || active "$(unit watch)" || active "$(unit activate)" || start_loop watch first
 }
 
 settle() {
@@ -696,6 +696,8 @@ settle() {
 			;;
 		esac
 		revive
+	elif ended && [ -d "$work" ]; then
+		finish # its end could not be written to the disk
 	fi
 	answer
 }
@@ -704,7 +706,7 @@ settle() {
 boot() {
 	load && ! ended || exit 0
 	prepare
-	loop "$r_run" boot
+	loop "$r_run" first
 }
 
 main() {
