@@ -159,7 +159,7 @@ func gc(ctx context.Context, root run.Runner, action string, c Cleaning) ([]byte
 	for _, g := range c.Delete {
 		args = append(args, strconv.Itoa(g.Number)+"="+g.Path)
 	}
-	return run.Output(ctx, root, run.Command{Name: "sh", Args: args}) //nolint:wrapcheck // the caller says what for
+	return run.Output(ctx, root, run.Command{Name: "sh", Args: args})
 }
 
 // lines gives the answers of a script: a word, a blank, the value. Others are passed over.

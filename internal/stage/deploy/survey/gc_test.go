@@ -70,14 +70,11 @@ func cleanGenerations(t *testing.T, h *hosts.Host, paths []string) {
 func stale(t *testing.T, h *hosts.Host, c survey.Cleaning, paths []string) {
 	t.Helper()
 	h.Sh(t, paths[0]+"/bin/switch-to-configuration test")
-	c.Delete = nil
 	s, err := state.Read(t.Context(), h)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, g := range s.Generations {
-		c.Delete = append(c.Delete, g)
-	}
+	c.Delete = s.Generations
 	done, err := survey.Clean(t.Context(), h, c)
 	if err == nil || len(done.Deleted) != 0 || done.Loader {
 		t.Errorf("%+v, %v", done, err)
