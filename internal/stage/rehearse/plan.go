@@ -109,7 +109,7 @@ func guestOf(h hive.Host, reach address) (Guest, error) {
 	g.Machine = vm.Machine{Name: h.Name, Firmware: firmware(h), MemoryMiB: memoryMiB}
 	var devices []string
 	for _, d := range h.Storage.Disks {
-		devices = append(devices, d.Device)
+		devices = append(devices, pathOf(d))
 	}
 	layout, err := vm.DisksFor(devices)
 	if err != nil {
@@ -117,6 +117,7 @@ func guestOf(h hive.Host, reach address) (Guest, error) {
 	}
 	for i, d := range layout.Disks {
 		d.SizeBytes = size(h.Storage.Disks[i])
+		choose(&d, h.Storage.Disks[i].Selector)
 		g.Machine.Disks = append(g.Machine.Disks, d)
 	}
 	g.Machine.Disks = append(g.Machine.Disks, layout.Fillers...)

@@ -55,6 +55,33 @@ func TestAGuestHasWhatItsDefinitionNames(t *testing.T) {
 	}
 }
 
+func TestADiskThatIsChosenOnTheMachineFitsItsSelector(t *testing.T) {
+	for name, s := range map[string]hive.Selector{
+		"serial":             {Serial: "S64DNX0T123456"},
+		"serial and size":    {Serial: "S64DNX0T123456", Size: "500G"},
+		"WWN":                {WWN: "0x5002538E40A1B2C3"},
+		"serial and WWN":     {Serial: "S64DNX0T123456", WWN: "5002538e40a1b2c3"},
+		"pattern":            {ByID: "ata-WDC_*_WCC6Y?HJ7[KL]LM"},
+		"pattern, NVMe":      {ByID: "nvme-Samsung_SSD_980_*"},
+		"size":               {Size: "400G-600G"},
+		"everything at once": {Serial: "WCC6Y4HJ7KLM", WWN: "0x50014ee2b1a2c3d4", ByID: "ata-WDC_*_WCC6Y4HJ7KLM", Size: "1T"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := plannable()
+			h.Storage.Disks[0].Device, h.Storage.Disks[0].Selector = hive.DiskAlias("main"), s
+			plan, err := Rehearsal{Hosts: []hive.Host{h}}.Plan()
+			if err != nil {
+				t.Fatal(err)
+			}
+			d := plan.Guests[0].Machine.Disks[0]
+			is := hive.Device{Serial: d.Serial, WWN: d.WWN, Bytes: d.SizeBytes, Links: []string{pathOf(h.Storage.Disks[0])}}
+			if !s.Fits(is) {
+				t.Errorf("%+v does not fit", is)
+			}
+		})
+	}
+}
+
 func TestThatAnUnattendedInstallationIsBegunIsTold(t *testing.T) {
 	h := plannable()
 	h.Setup.Unattended = true
