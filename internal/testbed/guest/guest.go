@@ -84,8 +84,9 @@ func (i Image) Run(t testing.TB, devices []string, script string, files map[stri
 	serial := filepath.Join(t.TempDir(), "serial.log")
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
+	// without what is slow under TCG and only fast on real processors: see internal/vm, and copying with rep movsb (erms), byte by byte
 	arguments := append([]string{
-		"-accel", "tcg,thread=multi", "-cpu", "max,la57=off,avx=off,avx2=off", "-smp", "2", "-m", "1024M", "-display", "none", "-no-reboot",
+		"-accel", "tcg,thread=multi", "-cpu", "max,la57=off,avx=off,avx2=off,erms=off", "-smp", "2", "-m", "1024M", "-display", "none", "-no-reboot",
 		"-serial", "file:" + serial, "-kernel", boot.Kernel, "-initrd", boot.Initrd, "-append", boot.CommandLine,
 	}, devices...)
 	said, err := exec.CommandContext(ctx, qemu, arguments...).CombinedOutput()

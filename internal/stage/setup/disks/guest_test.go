@@ -122,7 +122,7 @@ func guestDisks(t *testing.T) []string {
 		if err := os.WriteFile(file, nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.Truncate(file, 640<<20); err != nil {
+		if err := os.Truncate(file, 512<<20); err != nil {
 			t.Fatal(err)
 		}
 		args = append(args, "-drive", "if=none,format=raw,cache=unsafe,discard=unmap,id="+name+",file="+file,

@@ -3,6 +3,7 @@ package disks
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -173,7 +174,7 @@ func sum(t *testing.T, path string) string {
 	must(t, err)
 	defer f.Close()
 	var lines strings.Builder
-	chunk, zeros := make([]byte, 1<<16), make([]byte, 1<<16)
+	chunk := make([]byte, 1<<16)
 	for at := 0; ; at++ {
 		n, err := io.ReadFull(f, chunk)
 		if n == 0 {
@@ -182,10 +183,20 @@ func sum(t *testing.T, path string) string {
 		if !errors.Is(err, io.ErrUnexpectedEOF) {
 			must(t, err)
 		}
-		if !bytes.Equal(chunk[:n], zeros[:n]) {
+		if !isEmpty(chunk[:n]) {
 			fmt.Fprintf(&lines, "%d KiB: %x\n", at*64, sha256.Sum256(chunk[:n]))
 		}
 	}
+}
+
+// isEmpty goes word by word: what is quick with vectors takes an emulated processor many times as long.
+func isEmpty(p []byte) bool {
+	for ; len(p) >= 8; p = p[8:] {
+		if binary.NativeEndian.Uint64(p) != 0 {
+			return false
+		}
+	}
+	return len(bytes.Trim(p, "\x00")) == 0
 }
 
 // changed are the places at which two sums differ.
@@ -314,7 +325,7 @@ udevadm settle`)
 	if after := sum(t, link("main")); after != before {
 		t.Errorf("the disk is not what it was at %s", changed(before, after))
 	}
-	sh(t, "mkdir -p /mnt/x; mount "+link("main")+"-part2 /mnt/x; cmp /scenarios /mnt/x/photo; umount /mnt/x")
+	sh(t, "mkdir -p /mnt/x; mount -o ro,noload "+link("main")+"-part2 /mnt/x; cmp /scenarios /mnt/x/photo; umount /mnt/x")
 
 	// the script for people does the same
 	must(t, s.Release(t.Context()))
@@ -582,7 +593,7 @@ mount $p/disk-main-root /mnt; mount $p/disk-main-home /mnt/home; echo more >/mnt
 dd if=$p/disk-main-root of=`+link("second")+` bs=1M conv=fsync status=none; dd if=$p/disk-main-home of=`+link("third")+` bs=1M conv=fsync status=none
 umount -R /mnt
 dd if=`+link("second")+` of=$p/disk-main-root bs=1M count=$(($(blockdev --getsize64 $p/disk-main-root) / 1048576)) conv=fsync status=none
-dd if=`+link("third")+` of=$p/disk-main-home bs=1M count=400 conv=fsync status=none; udevadm settle`)
+dd if=`+link("third")+` of=$p/disk-main-home bs=1M count=$(($(blockdev --getsize64 $p/disk-main-home) / 1048576)) conv=fsync status=none; udevadm settle`)
 	must(t, s.Check(t.Context(), l.mount))
 	if out := sh(t, "e2fsck -p /dev/disk/by-partlabel/disk-main-root"); strings.Contains(out, "recovering") {
 		t.Errorf("the journal was not replayed: %s", out)

@@ -145,7 +145,7 @@ func (k Kit) save(disk io.ReaderAt, a area) (kept, error) {
 	if err != nil {
 		return kept{}, err
 	}
-	packed := gzip.NewWriter(f)
+	packed, _ := gzip.NewWriterLevel(f, gzip.BestSpeed) // a level that there is
 	sum := sha256.New()
 	_, err = io.Copy(io.MultiWriter(packed, sum), io.NewSectionReader(disk, a.Offset, a.Length))
 	if err = errors.Join(err, packed.Close(), f.Sync(), f.Close()); err != nil {

@@ -66,7 +66,7 @@ let
         type = "EF02";
       };
       home = {
-        size = "400M";
+        size = "300M";
         content = {
           type = "filesystem";
           format = "xfs";
@@ -74,7 +74,7 @@ let
         };
       };
       root = {
-        end = "-100M";
+        end = "-20M";
         content = ext4 "/";
       };
     };
@@ -118,7 +118,7 @@ let
         type = "lvm_vg";
         lvs = {
           root = {
-            size = "300M";
+            size = "200M";
             content = ext4 "/";
           };
           swap = {
@@ -134,7 +134,7 @@ let
           member = serial: disk serial {
             mine = esp // { content = esp.content // { mountpoint = if serial == "main" then "/boot" else null; }; };
             raid = {
-              size = "300M";
+              size = "200M";
               content = {
                 type = "mdraid";
                 name = "array";
