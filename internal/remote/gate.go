@@ -57,9 +57,13 @@ func newGate(s Sudo, stdin io.Reader, stderr io.Writer) (*gate, error) {
 	}
 	return &gate{
 		sudo: s, stdin: stdin, stderr: stderr, from: from, to: to, copied: make(chan struct{}),
-		prompt: []byte(rand.Text() + rand.Text()), mark: []byte(rand.Text() + rand.Text()),
+		prompt: word(), mark: word(),
 	}, nil
 }
+
+// word ends with what no other word begins with: whoever looks for one of these must not hold back the end of ours, since nothing may
+// follow it until we have answered.
+func word() []byte { return []byte(rand.Text() + rand.Text() + ".") }
 
 // words are sudo's command line up to the command. more are options of sudo, such as -H.
 func (g *gate) words(more ...string) []string {
@@ -190,7 +194,7 @@ func (g *gate) event(ctx context.Context, mark bool) {
 
 // answer sends the password.
 func (g *gate) answer(ctx context.Context) {
-	word, err := g.sudo.password(ctx)
+	password, err := g.sudo.password(ctx)
 	if err != nil {
 		g.mu.Lock()
 		g.err = err
@@ -198,8 +202,12 @@ func (g *gate) answer(ctx context.Context) {
 		g.shut()
 		return
 	}
-	_, _ = g.to.WriteString(word + "\n") // if sudo is gone, it says why
-	g.timer.Reset(sudoPatience)
+	_, _ = g.to.WriteString(password + "\n") // if sudo is gone, it says why
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.seen == 0 {
+		g.timer.Reset(sudoPatience)
+	}
 }
 
 // open lets the command's input through.

@@ -146,9 +146,6 @@ func whatSudoRefuses(t *testing.T, a *Access, h *hosts.Host) {
 		return a.Elevated(h.Name, s).Run(t.Context(), run.Command{Name: "touch", Args: []string{"/was-here"}, Stdin: strings.NewReader(hosts.AdminPassword + "\n")})
 	}
 	wantSudo(t, as(knows("wrong")), SudoWrongPassword)
-	if log := h.Sh(t, "grep -c 'was-here' /var/log/auth.log /var/log/sudo.log 2>/dev/null || true"); strings.Contains(log, "was-here") {
-		t.Error(log)
-	}
 	if err := as(Sudo{}); err == nil || !strings.Contains(err.Error(), "there is none") {
 		t.Errorf("no password: %v", err)
 	}
@@ -180,16 +177,15 @@ func whatSudoRefuses(t *testing.T, a *Access, h *hosts.Host) {
 	wantSudo(t, as(knows(hosts.AdminPassword)), SudoForbidden)
 	h.Sh(t, "gpasswd -a admin wheel; mv /usr/bin/sudo /usr/bin/sudo.away")
 	wantSudo(t, as(knows(hosts.AdminPassword)), SudoMissing)
-	h.Sh(t, "mv /usr/bin/sudo.away /usr/bin/sudo; touch /etc/testbed/off")
+	h.Sh(t, "mv /usr/bin/sudo.away /usr/bin/sudo")
 }
 
-// What sudo remembers of a password does not make it another's input.
 func oneWrongPasswordIsTriedOnce(t *testing.T, a *Access, lab *hosts.Lab) {
 	t.Helper()
 	for _, name := range []string{"asks", "newer"} {
-		lab.Host(t, name).WriteFile(t, "/etc/sudoers.d/log", "Defaults logfile=/var/log/sudo.txt\n", 0o440)
+		lab.Host(t, name).Sh(t, "rm -rf /run/sudo/ts /var/lib/sudo/ts") // what sudo remembers
 	}
-	for word, want := range map[string]string{"wrong": "", hosts.AdminPassword: "asks,newer,asks,newer"} {
+	for _, word := range []string{"wrong", hosts.AdminPassword} {
 		var asked atomic.Int32
 		p := NewOnePassword(func(context.Context) (string, error) {
 			asked.Add(1)
@@ -215,7 +211,7 @@ func oneWrongPasswordIsTriedOnce(t *testing.T, a *Access, lab *hosts.Lab) {
 		if asked.Load() != 1 {
 			t.Errorf("%q: asked %d times", word, asked.Load())
 		}
-		if want == "" && (wrong != 1 || untried != 3) || want != "" && errors.Join(errs...) != nil {
+		if word == "wrong" && (wrong != 1 || untried != 3) || word != "wrong" && errors.Join(errs...) != nil {
 			t.Errorf("%q: %v", word, errs)
 		}
 	}
@@ -236,7 +232,7 @@ func TestThePasswordIsNowhereElse(t *testing.T) {
 	}
 	given := 0
 	s := Sudo{Password: func(context.Context) (string, error) { given++; return word, nil }}
-	look := `cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | tr '\0' '\n' | grep -c 'Zaubername' | grep -v '^0$'; cat`
+	look := `cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | tr '\0' '\n' | grep -c '[Z]aubername' | grep -v '^0$'; cat`
 	for i := range 3 { // the second and third time sudo remembers
 		out, err := run.Output(t.Context(), a.Elevated("h", s), run.Command{Name: "sh", Args: []string{"-c", look}, Stdin: strings.NewReader(fmt.Sprint("key", i))})
 		if err != nil || string(out) != fmt.Sprint("key", i) {
@@ -246,10 +242,10 @@ func TestThePasswordIsNowhereElse(t *testing.T) {
 	if given != 1 {
 		t.Errorf("the password was asked for %d times: sudo should have remembered it", given)
 	}
-	if out, _ := lab.Controller.Try(t, "grep -rl Zaubername /tmp /root /run /var 2>/dev/null | grep -v "+dir+"/x"); out != "" {
+	if out, _ := lab.Controller.Try(t, "grep -rl [Z]aubername /tmp /root /run /var 2>/dev/null"); out != "" {
 		t.Error("on the deployer:", out)
 	}
-	if out, _ := h.Try(t, "grep -rIl Zaubername /tmp /root /home /run /var /etc 2>/dev/null"); out != "" {
+	if out, _ := h.Try(t, "grep -rIl [Z]aubername /tmp /root /home /run /var /etc 2>/dev/null"); out != "" {
 		t.Error("on the host:", out)
 	}
 }
