@@ -8,9 +8,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"nixos-staged-hive/internal/run"
+	standin "nixos-staged-hive/internal/testbed/colmena"
 	"nixos-staged-hive/internal/testbed/hosts"
 	"nixos-staged-hive/internal/testbed/hosts/system"
 	"nixos-staged-hive/internal/testbed/need"
@@ -32,14 +34,14 @@ func newField(t *testing.T, more map[string]string, specs ...hosts.Spec) *field 
 	t.Helper()
 	place := t.TempDir()
 	f := &field{bin: filepath.Join(place, "bin")}
-	f.lab = hosts.Up(t, hosts.Net{Controller: hosts.Trixie, Share: []string{place}, Hosts: specs})
+	nixpkgs, disko := need.Mini(t)
+	f.lab = hosts.Up(t, hosts.Net{Controller: hosts.Trixie, Share: []string{place, nixpkgs, disko}, Hosts: specs})
 	files := map[string]string{}
 	for _, h := range f.lab.Hosts {
 		files["nixConfigs/"+h.Name+".nix"] = host(`
   hive.deployment = { targetHost = "` + h.Addr.String() + `"; targetUser = "` + hosts.Admin + `"; };
 ` + more[h.Name])
 	}
-	nixpkgs, disko := need.Mini(t)
 	f.desk = newDeskIn(t, place, nixpkgs, disko, files)
 	f.copyProgram()
 	f.base = system.Build(t, f.lab.Controller, system.Spec{Name: "base"})
@@ -67,6 +69,13 @@ func (f *field) copyProgram() {
 	if err != nil {
 		f.Fatal(err)
 	}
+}
+
+// colmena puts a stand-in for Colmena on the controller's PATH.
+func (f *field) colmena(version string) {
+	f.Helper()
+	text := "#!/bin/sh\nexec env " + run.Quote(standin.Variable+"="+version, filepath.Join(f.bin, program)) + ` "$@"` + "\n"
+	f.lab.Controller.WriteFile(f.TB, "/usr/local/bin/colmena", text, 0o755)
 }
 
 // at runs the program on the workspace, on the controller.
@@ -113,4 +122,11 @@ func (f *field) system(spec system.Spec, names ...string) string {
 		system.Copy(f.TB, f.lab.Controller, f.lab.Host(f.TB, name), path)
 	}
 	return path
+}
+
+// declared is the system that the generated tree describes for a host.
+func (f *field) declared(name string) string {
+	f.Helper()
+	out := f.runEnv(nil, "nix-instantiate", "--eval", "--json", "--strict", "-E", "(import "+f.path("generated")+" { }).${\""+name+"\"}.full.outPath").exits(0).out
+	return strings.Trim(out, "\"\n")
 }

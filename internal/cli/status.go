@@ -1,11 +1,12 @@
 package cli
 
 import (
-	"cmp"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,9 +14,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"nixos-staged-hive/internal/colmena"
 	"nixos-staged-hive/internal/generate"
 	"nixos-staged-hive/internal/hive"
 	"nixos-staged-hive/internal/remote"
+	"nixos-staged-hive/internal/stage/deploy"
 	"nixos-staged-hive/internal/stage/deploy/survey"
 	"nixos-staged-hive/internal/stage/workspace"
 	"nixos-staged-hive/internal/ui"
@@ -86,7 +89,7 @@ func (h *house) status(ctx context.Context, patterns []string, o statusOptions) 
 			return context.Cause(ctx)
 		}
 		if err := h.showStatus(findings, o); err != nil || !o.watch {
-			return cmp.Or(err, alarm(findings))
+			return errors.Join(err, alarm(findings))
 		}
 		select {
 		case <-ctx.Done():
@@ -108,7 +111,7 @@ func (h *house) showStatus(findings []survey.Finding, o statusOptions) error {
 	document := statusDocument{Schema: hive.Schema, Time: time.Now().UTC().Truncate(time.Second), Hosts: findings}
 	switch {
 	case o.json && o.watch:
-		return json.NewEncoder(h.ui.Out).Encode(document)
+		return h.jsonLine(document)
 	case o.json:
 		return h.ui.JSON(document)
 	}
@@ -128,6 +131,14 @@ func (h *house) showStatus(findings []survey.Finding, o statusOptions) error {
 		}
 	}
 	return err
+}
+
+// jsonLine writes a document in one line, for programs that read along.
+func (h *house) jsonLine(v any) error {
+	if err := json.NewEncoder(h.ui.Out).Encode(v); err != nil {
+		return fmt.Errorf("write JSON: %w", err)
+	}
+	return nil
 }
 
 func toneOf(c survey.Condition) ui.Tone {
@@ -174,14 +185,34 @@ func (h *house) fleet(patterns []string) (fleet, error) {
 
 func (f fleet) subjects() []survey.Subject {
 	var all []survey.Subject
+	runs, _ := records(f.workspace).All() // what cannot be read is as good as no record
 	for _, host := range f.hosts {
-		s := survey.Subject{Name: host.Name, User: f.access.Runner(host.Name), Declared: f.built(host.Name)}
+		s := survey.Subject{Name: host.Name, User: f.access.Runner(host.Name), Known: deployed(runs, host.Name)}
+		if s.Declared = f.built(host.Name); s.Declared == "" && len(s.Known) > 0 {
+			s.Declared = s.Known[0]
+		}
 		if host.Deployer.Sudo == remote.SudoFree {
 			s.Root = f.access.Elevated(host.Name, remote.Sudo{Mode: remote.SudoFree})
 		}
 		all = append(all, s)
 	}
 	return all
+}
+
+// records are the deployments of a workspace.
+func records(w *workspace.Workspace) deploy.Records {
+	return deploy.Records{Dir: w.File(workspace.StateName, "deployments")}
+}
+
+// deployed are the systems that runs have brought to a host or found on it, the newest first.
+func deployed(runs []deploy.Report, name string) []string {
+	var all []string
+	for _, r := range runs {
+		if one, ok := r.Host(name); ok {
+			all = append(all, one.To, one.Runs, one.From)
+		}
+	}
+	return slices.DeleteFunc(all, func(path string) bool { return path == "" })
 }
 
 // built is the system that was built for a host last, as Colmena keeps it with --keep-result. Empty where there is none.
@@ -194,7 +225,54 @@ func (f fleet) built(name string) string {
 	return path
 }
 
+// systemsOf evaluates to the systems of the hosts that the variable names, by name. Nothing is built for it.
+const (
+	systemsOf   = `{ nodes, lib, ... }: lib.genAttrs (builtins.fromJSON (builtins.getEnv "` + selectedEnv + `")) (name: nodes.${name}.config.system.build.toplevel.outPath)`
+	selectedEnv = "NIXOS_STAGED_HIVE_SELECTED"
+)
+
 // declare replaces what was built last by what the definitions say now.
 func (h *house) declare(ctx context.Context, f fleet, subjects []survey.Subject) error {
-	return fmt.Errorf("evaluate what is declared: %w", errors.ErrUnsupported)
+	names := make([]string, len(subjects))
+	for i, s := range subjects {
+		names[i] = s.Name
+	}
+	selected, err := json.Marshal(names)
+	if err != nil {
+		return fmt.Errorf("evaluate the hive: %w", err)
+	}
+	var out bytes.Buffer
+	if err := h.evaluateHive(ctx, f.workspace, systemsOf, []string{selectedEnv + "=" + string(selected)}, &out); err != nil {
+		return fmt.Errorf("evaluate the hive: %w", err)
+	}
+	var systems map[string]string
+	if err := json.Unmarshal(out.Bytes(), &systems); err != nil {
+		return fmt.Errorf("evaluate the hive: read what Colmena says: %w", err)
+	}
+	for i, s := range subjects {
+		subjects[i].Declared = systems[s.Name]
+	}
+	return nil
+}
+
+// evaluateHive has Colmena evaluate an expression on the hive as it is generated.
+func (h *house) evaluateHive(ctx context.Context, w *workspace.Workspace, expression string, env []string, out io.Writer) error {
+	tool, err := colmena.Find(ctx, h.run, "colmena")
+	if err != nil {
+		return err
+	}
+	pins, err := workspace.Pinner{Workspace: w, Run: h.run}.Pins(ctx, w.Names()...)
+	if err != nil {
+		return err
+	}
+	call, err := colmena.Parse("eval", []string{"-E", expression})
+	if err != nil {
+		return err
+	}
+	job := colmena.Job{Call: call, Hive: w.File("generated", "hive.nix"), Out: out, Err: h.ui.Err, Getenv: os.Getenv}
+	ended, err := tool.Run(ctx, withEnv{h.run, append(evaluatorEnv(pins.NixOS.StorePath), env...)}, job)
+	if err != nil {
+		return err
+	}
+	return h.ended(ended)
 }

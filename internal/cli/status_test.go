@@ -20,20 +20,6 @@ type statusJSON struct {
 	}
 }
 
-func (f *field) conditions(words ...string) map[string]string {
-	f.Helper()
-	var s statusJSON
-	f.at(append([]string{"hive", "status", "--json"}, words...)...).into(&s)
-	all := map[string]string{}
-	for _, h := range s.Hosts {
-		all[h.Host] = h.Condition
-		if (h.State == nil) != (h.Condition == "unreachable") || (h.State != nil && h.State.HostName != h.Host) {
-			f.Errorf("%s: %+v", h.Host, h)
-		}
-	}
-	return all
-}
-
 func TestStatus(t *testing.T) {
 	t.Parallel()
 	f := newField(t, map[string]string{"free": `hive.deployment.tags = [ "web" ];`, "asks": asking},
@@ -56,4 +42,19 @@ func TestStatus(t *testing.T) {
 	f.lab.Host(t, "free").Sh(t, "rm /run/current-system; ln -s "+f.system(system.Spec{Name: "strange"}, "free")+" /run/current-system")
 	f.at("hive", "status", "free").exits(3).says("drifted", "another system than its profile", "hive diff free")
 	f.at("hive", "status", "nosuch").exits(2).says("nosuch")
+}
+
+// With --evaluate it is about what the definitions say, whatever was built.
+func TestStatusOfWhatIsDeclared(t *testing.T) {
+	t.Parallel()
+	f := newField(t, nil, hosts.Spec{Name: "web", Suite: hosts.Trixie})
+	f.colmena("0.4.0")
+	f.built("web", f.base)
+	f.at("hive", "status", "web").exits(0).says("in sync")
+	f.at("hive", "status", "web", "--evaluate").exits(0).says("outdated")
+	var s statusJSON
+	f.at("hive", "status", "--evaluate", "--json").exits(0).into(&s)
+	if want := f.declared("web"); len(s.Hosts) != 1 || s.Hosts[0].Declared != want {
+		t.Errorf("%+v, want %s", s, want)
+	}
 }
