@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"nixos-staged-hive/internal/hive"
+	"nixos-staged-hive/internal/remote"
 	"nixos-staged-hive/internal/run"
 )
 
@@ -60,9 +61,9 @@ func (o Order) complete() (Order, error) {
 		return o, fmt.Errorf("%q is no store path", o.New)
 	}
 	o.By = oneLine(o.By)
-	o.Activation = cmp.Or(o.Activation, DefaultActivation)
-	o.Confirm = cmp.Or(o.Confirm, DefaultConfirm)
-	o.Reboot = cmp.Or(o.Reboot, DefaultReboot)
+	o.Activation = cmp.Or(o.Activation, hive.UsualActivation)
+	o.Confirm = cmp.Or(o.Confirm, hive.UsualConfirm)
+	o.Reboot = cmp.Or(o.Reboot, hive.UsualReboot)
 	if o.Check == nil {
 		o.Check = func(context.Context) error { return nil }
 	}
@@ -194,6 +195,9 @@ func (l *lines) add(piece []byte) []string {
 // definite tells that a call has not reached the host's script and will not: trying again changes nothing.
 func definite(err error) bool {
 	if _, missing := errors.AsType[*run.MissingError](err); missing {
+		return true
+	}
+	if _, notRoot := errors.AsType[*remote.SudoError](err); notRoot {
 		return true
 	}
 	failed, ok := errors.AsType[*run.Error](err)

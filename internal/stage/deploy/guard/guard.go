@@ -38,13 +38,6 @@ const (
 	ScriptFile    = Folder + "/guard"                      // `guard boot` is for the boot guard's unit
 )
 
-// What an Order leaves open.
-const (
-	DefaultActivation = 10 * time.Minute
-	DefaultConfirm    = 2 * time.Minute
-	DefaultReboot     = 10 * time.Minute
-)
-
 // Host is one host. Root runs commands as root, each over a new connection; a command's standard input reaches it.
 type Host struct {
 	Name string
@@ -53,7 +46,7 @@ type Host struct {
 	Patience time.Duration
 }
 
-// Order is an activation. Durations are whole seconds on the host; zero is the default above.
+// Order is an activation. Durations are whole seconds on the host; zero is hive's usual one.
 type Order struct {
 	Run string // the deployment run: at most 40 letters, digits and hyphens, unlike all others
 	By  string // user@computer of the operator
