@@ -61,9 +61,9 @@ func (o Order) complete() (Order, error) {
 		return o, fmt.Errorf("%q is no store path", o.New)
 	}
 	o.By = oneLine(o.By)
-	o.Activation = cmp.Or(o.Activation, hive.UsualActivation)
-	o.Confirm = cmp.Or(o.Confirm, hive.UsualConfirm)
-	o.Reboot = cmp.Or(o.Reboot, hive.UsualReboot)
+	o.Activation = cmp.Or(o.Activation, hive.UsualActivation*time.Second)
+	o.Confirm = cmp.Or(o.Confirm, hive.UsualConfirm*time.Second)
+	o.Reboot = cmp.Or(o.Reboot, hive.UsualReboot*time.Second)
 	if o.Check == nil {
 		o.Check = func(context.Context) error { return nil }
 	}
