@@ -26,6 +26,8 @@ type Outcome struct {
 	Code    int      // exit code of our program
 	Failed  []string // hosts that failed, sorted, as far as Colmena names them; nil for a run that went to the terminal directly
 	Problem string   // what went wrong in one sentence; empty if nothing did or Colmena has said it itself
+
+	unnamed int // hosts that failed and that Colmena only counts
 }
 
 // ending is how the program ended, before anybody judges it.
@@ -97,7 +99,7 @@ func explain(r report) string {
 }
 
 func hostsFailed(r report, names []string, unnamed, worked int) Outcome {
-	o := Outcome{Code: codeFailed, Failed: names}
+	o := Outcome{Code: codeFailed, Failed: names, unnamed: unnamed}
 	count := len(names) + unnamed
 	var which []string
 	together := false

@@ -23,6 +23,7 @@ type arguments struct {
 	instantiate        bool
 	nodeLimit          int // 0 is no limit
 	hasNodeLimit       bool
+	keepResult         bool
 	command            []string // of exec
 	file               string   // of eval
 	help, printVersion bool
@@ -347,6 +348,8 @@ func (s *strict) store(f flag, value string) error {
 		}
 	case "node":
 		a.node = value
+	case "keep-result":
+		a.keepResult = true
 	case "eval-node-limit":
 		a.nodeLimit, _ = strconv.Atoi(value)
 		a.hasNodeLimit = value != "auto"

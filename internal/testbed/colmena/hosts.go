@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -142,6 +143,10 @@ func (p *program) deploy(ctx context.Context, goal string, h host, drv string) {
 	}
 	path := strings.TrimSpace(string(system))
 	p.say(h.name, fmt.Sprintf("Built %q", path))
+	if err := p.keep(h.name, path); err != nil {
+		p.fails("build", h.name, h.name, err)
+		return
+	}
 	if goal == "build" {
 		return
 	}
@@ -158,6 +163,19 @@ func (p *program) deploy(ctx context.Context, goal string, h host, drv string) {
 	if goal != "push" {
 		p.activate(ctx, goal, h, path)
 	}
+}
+
+// keep leaves a link beside the hive, as soon as the system is built. That it keeps the garbage collector off is not played.
+func (p *program) keep(name, path string) error {
+	if !p.words.keepResult {
+		return nil
+	}
+	dir := filepath.Join(filepath.Dir(p.words.config), ".gcroots")
+	link := filepath.Join(dir, "node-"+name)
+	if err := os.Remove(link); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return errors.Join(os.MkdirAll(dir, 0o755), os.Symlink(path, link))
 }
 
 func (p *program) activate(ctx context.Context, goal string, h host, path string) {
