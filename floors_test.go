@@ -31,7 +31,7 @@ var floors = [][]string{
 	{"internal/stage/rehearse"},
 	{"internal/cli"},
 	{"cmd/nixos-staged-hive", "cmd/docs"},
-	{"test/stages", "test/matrix", "test/lab", "bench"},
+	{"test/stages", "test/matrix", "test/faults", "test/lab", "bench"},
 }
 
 // scaffold holds the real things that tests stand on. Only tests import it, and it stands on the ground alone.

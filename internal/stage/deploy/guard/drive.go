@@ -102,7 +102,10 @@ func (h Host) Settle(ctx context.Context) (*hive.ActivationState, error) {
 	if !a.settling {
 		return nil, &LockedError{Host: h.Name, State: a.ActivationState}
 	}
-	o, err := Order{Run: a.Run, New: a.New}.complete()
+	o, err := Order{
+		Run: a.Run, New: a.New, Activation: time.Duration(a.limits[0]) * time.Second,
+		Confirm: time.Duration(a.limits[1]) * time.Second, Reboot: time.Duration(a.limits[2]) * time.Second,
+	}.complete()
 	if err != nil {
 		return nil, fmt.Errorf("settle %s: %w", h.Name, err)
 	}

@@ -21,6 +21,7 @@ type answer struct {
 	thisBoot string // boot id of now
 	current  string
 	booted   string
+	limits   [3]int // the order's Activation, Confirm and Reboot in seconds
 	log      []byte // from the offset that was asked for
 	hasLog   bool
 }
@@ -77,7 +78,10 @@ func (a *answer) take(key, value string) error {
 		"run": &a.Run, "by": &a.By, "new": &a.New, "old": &a.Old, "oldProfile": &a.OldProfile, "oldDefault": &a.OldDefault,
 		"bootId": &a.BootID, "reason": &a.Reason, "thisBoot": &a.thisBoot, "current": &a.current, "booted": &a.booted,
 	}
-	numbers := map[string]*int{"oldGeneration": &a.OldGeneration, "remaining": &a.Remaining, "exit": &a.Exit}
+	numbers := map[string]*int{
+		"oldGeneration": &a.OldGeneration, "remaining": &a.Remaining, "exit": &a.Exit,
+		"activation": &a.limits[0], "confirm": &a.limits[1], "reboot": &a.limits[2],
+	}
 	if to, ok := texts[key]; ok {
 		*to = value
 		return nil
