@@ -310,7 +310,7 @@ udevadm settle`)
 	dir := filepath.Join(t.TempDir(), "undo")
 	must(t, s.SaveUndo(t.Context(), dir))
 	must(t, s.Wipe(t.Context()))
-	if sum(t, link("main")) == before {
+	if find(t, "main").TableID != hive.InstallingGUID("web", "main") {
 		t.Fatal("nothing was wiped")
 	}
 	must(t, s.SaveUndo(t.Context(), dir)) // the kit of the wiped disk does not replace the first one
@@ -332,6 +332,9 @@ udevadm settle`)
 	s.Targets = targets(t, l, "destroy")
 	must(t, s.Wipe(t.Context()))
 	sh(t, "echo yes | sh "+dir+"/restore.sh "+dir+"/disk-main "+link("main")+"; udevadm settle")
+	if err := exec.CommandContext(t.Context(), "sh", "-c", "echo yes | sh "+dir+"/restore.sh "+dir+"/disk-main "+link("second")).Run(); err == nil || !find(t, "second").Blank() {
+		t.Errorf("restore.sh writes to a disk that the kit is not of: %v", err)
+	}
 	must(t, s.Release(t.Context()))
 	if after := sum(t, link("main")); after != before {
 		t.Errorf("restore.sh does not bring the disk back at %s", changed(before, after))

@@ -11,6 +11,11 @@ if [ "$(blockdev --getsize64 "$2")" != "$bytes" ]; then
 	echo "$2 does not have $bytes bytes: it is another disk" >&2
 	exit 1
 fi
+serial=$(sed -n 's/^  "serial": "\(.*\)",$/\1/p' "$1/kit.json" | tr -d ' ')
+if [ "$(lsblk -dno SERIAL "$2" | tr -d ' ')" != "$serial" ] && [ -z "${ANY_SERIAL-}" ]; then
+	echo "the serial number of $2 is not $serial: it is another disk (if it is the one, in a case that hides the number: ANY_SERIAL=1 sh restore.sh ...)" >&2
+	exit 1
+fi
 if lsblk -no MOUNTPOINT "$2" | grep -q .; then
 	echo "$2 is in use: unmount it first" >&2
 	exit 1
