@@ -35,7 +35,7 @@ Our own flags stand before the subcommand.
 	evaluationFlags(h, cmd)
 	generate := generateCommand(h, &o)
 	generate.GroupID = ""
-	cmd.AddCommand(generate, statusCommand(h), diffCommand(h), sshCommand(h))
+	cmd.AddCommand(generate, statusCommand(h), diffCommand(h), sshCommand(h), gcCommand(h))
 	for _, s := range colmena.Subcommands() {
 		cmd.AddCommand(&cobra.Command{
 			Use:                s.Name + " [COLMENA ARGUMENTS]",

@@ -201,7 +201,7 @@ func (f fleet) subjects() []survey.Subject {
 
 // records are the deployments of a workspace.
 func records(w *workspace.Workspace) deploy.Records {
-	return deploy.Records{Dir: w.File(workspace.StateName, "deployments")}
+	return deploy.Records{Dir: w.File(workspace.StateName, "runs")}
 }
 
 // deployed are the systems that runs have brought to a host or found on it, the newest first.

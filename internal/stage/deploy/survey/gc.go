@@ -13,7 +13,9 @@ import (
 	"time"
 
 	"nixos-staged-hive/internal/hive"
+	"nixos-staged-hive/internal/progress"
 	"nixos-staged-hive/internal/run"
+	"nixos-staged-hive/internal/stage/deploy/state"
 )
 
 // Rule says which generations are old. Where both parts are given, a generation has to be old by both.
@@ -93,6 +95,8 @@ func needed(g hive.Generation, s hive.HostState) string {
 //go:embed gc.sh
 var gcScript string
 
+const storeFolder = "/nix/store/"
+
 // gcLimit bounds what runs on a host: finding out what nothing needs reads the whole store.
 const gcLimit = 30 * time.Minute
 
@@ -152,12 +156,62 @@ func Clean(ctx context.Context, root run.Runner, c Cleaning) (Cleaned, error) {
 	return done, nil
 }
 
+// Sweep is a host whose old generations are looked for and deleted.
+type Sweep struct {
+	Host string     `json:"host"`
+	Root run.Runner `json:"-"` // runs commands as root
+	Cleaning
+	Done *Cleaned `json:"done"` // null: nothing was done
+	Err  error    `json:"-"`    // what did not work
+}
+
+// Work tells that something can be deleted.
+func (s *Sweep) Work() bool { return s.Err == nil && s.Paths+len(s.Delete) > 0 }
+
+// FindOld looks on all hosts at once for what can be deleted, and changes nothing.
+func FindOld(ctx context.Context, sweeps []*Sweep, r Rule, now time.Time, sink progress.Sink) {
+	together(sweeps, sink, "look for old generations", func(s *Sweep) error {
+		found, err := state.Read(ctx, s.Root)
+		if err != nil {
+			return err
+		}
+		if found.Unfinished != nil {
+			return &UnfinishedError{Host: s.Host, State: *found.Unfinished}
+		}
+		s.Cleaning, err = Estimate(ctx, s.Root, Old(found, r, now))
+		return err
+	})
+}
+
+// DeleteOld deletes on all hosts at once what was found.
+func DeleteOld(ctx context.Context, sweeps []*Sweep, sink progress.Sink) {
+	together(sweeps, sink, "collect garbage", func(s *Sweep) error {
+		done, err := Clean(ctx, s.Root, s.Cleaning)
+		s.Done = &done
+		return err
+	})
+}
+
+// together does something for all hosts, tells how far it is, and keeps what did not work.
+func together(sweeps []*Sweep, sink progress.Sink, task string, f func(*Sweep) error) {
+	each(len(sweeps), 0, func(i int) {
+		s := sweeps[i]
+		e := progress.Event{Task: task, Host: s.Host, State: progress.Started}
+		sink.Send(e)
+		e.State = progress.Done
+		if s.Err = f(s); s.Err != nil {
+			e.State, e.Err = progress.Failed, s.Err
+		}
+		sink.Send(e)
+	})
+}
+
 func gc(ctx context.Context, root run.Runner, action string, c Cleaning) ([]byte, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, gcLimit, fmt.Errorf("no end within %s", gcLimit))
 	defer cancel()
-	args := []string{"-c", gcScript, "sh", action, c.Next}
+	args := []string{"-c", gcScript, "sh", action, strings.TrimPrefix(c.Next, storeFolder)}
 	for _, g := range c.Delete {
-		args = append(args, strconv.Itoa(g.Number)+"="+g.Path)
+		args = append(args, strconv.Itoa(g.Number)+"="+strings.TrimPrefix(g.Path, storeFolder))
 	}
 	return run.Output(ctx, root, run.Command{Name: "sh", Args: args})
 }

@@ -1,12 +1,13 @@
 #!/bin/sh
 # Finds out what old generations of the system profile hold, or deletes them; as root. Arguments: estimate or clean, the system that boots next
-# where that is known, and NUMBER=PATH for each generation. What the host needs is looked at again here, and kept: time has passed since the list was made.
+# where that is known, and NUMBER=PATH for each generation, both without the store's folder: sudo writes its arguments into SUDO_COMMAND, and
+# what stands in an environment is alive to Nix. What the host needs is looked at again here, and kept: time has passed since the list was made.
 set -u
 PATH=/run/current-system/sw/bin:$PATH:/usr/bin:/bin
 LC_ALL=C
 export PATH LC_ALL
 action=$1
-next=$2
+next=${2:+/nix/store/$2}
 shift 2
 profiles=/nix/var/nix/profiles
 system=$profiles/system
@@ -18,7 +19,7 @@ profile=$(readlink -e "$system")
 
 old=
 for generation in "$@"; do
-	number=${generation%%=*} path=${generation#*=}
+	number=${generation%%=*} path=/nix/store/${generation#*=}
 	link=$profiles/system-$number-link
 	[ "$(readlink -e "$link")" = "$path" ] || continue # another one, or gone
 	[ "$(readlink "$system")" != "system-$number-link" ] || continue
