@@ -60,6 +60,9 @@ func (o Order) complete() (Order, error) {
 	if !storePath.MatchString(o.New) {
 		return o, fmt.Errorf("%q is no store path", o.New)
 	}
+	if o.Generation < 0 {
+		return o, fmt.Errorf("generation %d", o.Generation)
+	}
 	o.By = oneLine(o.By)
 	o.Activation = cmp.Or(o.Activation, hive.UsualActivation*time.Second)
 	o.Confirm = cmp.Or(o.Confirm, hive.UsualConfirm*time.Second)

@@ -39,7 +39,7 @@ func (f *following) begin(ctx context.Context) (answer, error) {
 		}
 		// Once it is sent, it is to be heard how it went, interrupted or not.
 		a, err := f.host.send(context.WithoutCancel(ctx), "begin", o.Run, o.By, o.New,
-			wholeSeconds(o.Activation), wholeSeconds(o.Confirm), wholeSeconds(o.Reboot), reboot)
+			wholeSeconds(o.Activation), wholeSeconds(o.Confirm), wholeSeconds(o.Reboot), reboot, strconv.Itoa(o.Generation))
 		switch {
 		case err == nil && a.Run == o.Run:
 			return a, nil

@@ -52,6 +52,9 @@ type Order struct {
 	By  string // user@computer of the operator
 	New string // store path of the system; it has to be in the host's store
 
+	// Generation is the generation of the system profile that is New already and becomes the profile's: a rollback. 0 makes a new one.
+	Generation int
+
 	Activation time.Duration // limit of switch-to-configuration; going back has the same
 	Confirm    time.Duration // from when the new system is current until it has to be confirmed, Check included
 	Reboot     time.Duration // from the order to reboot until the host has to answer

@@ -20,10 +20,10 @@ export PATH LC_ALL HOME
 
 # The record. Numbers are seconds; deadline counts from the start of the kernel.
 fields='run by state new old oldLink oldProfile oldGeneration oldDefault lastGeneration bootId begun exit reason activation'
-fields="$fields confirm reboot rebootAfter deadline touched committing reboots wish"
+fields="$fields confirm reboot rebootAfter generation deadline touched committing reboots wish"
 r_run='' r_by='' r_state='' r_new='' r_old='' r_oldLink='' r_oldProfile='' r_oldGeneration=0 r_oldDefault='' r_lastGeneration=0 r_bootId=''
 r_begun='' r_exit=-1 r_reason='' r_activation=600 r_confirm=120 r_reboot=600 r_rebootAfter=0 r_deadline=0 r_touched=0 r_committing=0
-r_reboots=0 r_wish=''
+r_reboots=0 r_wish='' r_generation=0
 
 # ---- the record
 
@@ -304,8 +304,11 @@ commit() {
 	[ -z "$next" ] || [ "$next" = "$r_new" ] || { echo "the boot loader was written, but boots $next"; return 1; }
 }
 
+# set_profile makes a new generation, or goes to the one that was asked for.
 set_profile() { # SYSTEM
-	timeout 120 nix-env --profile "$profiles/system" --set "$1" >>"$work/log" 2>&1 8<&-
+	set -- "$1" --set "$1"
+	[ "$r_generation" = 0 ] || set -- "$1" --switch-generation "$r_generation"
+	timeout 120 nix-env --profile "$profiles/system" "$2" "$3" >>"$work/log" 2>&1 8<&-
 	[ "$(profile)" = "$1" ]
 }
 
@@ -590,7 +593,7 @@ refuse() { # REASON
 	exit 0
 }
 
-begin() { # RUN BY NEW ACTIVATION CONFIRM REBOOT REBOOT-AFTER
+begin() { # RUN BY NEW ACTIVATION CONFIRM REBOOT REBOOT-AFTER GENERATION
 	mkdir -p "$dir/actor" && chmod 755 "${dir%/*}" "$dir" && lock || { r_run=$1 r_by=$2 r_new=$3; refuse "the folder $dir cannot be made or locked"; }
 	if load && { [ "$r_run" = "$1" ] || ! ended; }; then
 		answer
@@ -626,7 +629,7 @@ begin() { # RUN BY NEW ACTIVATION CONFIRM REBOOT REBOOT-AFTER
 
 # record writes down what the host has.
 record() {
-	r_run=$1 r_by=$2 r_new=$3 r_activation=$4 r_confirm=$5 r_reboot=$6 r_rebootAfter=$7
+	r_run=$1 r_by=$2 r_new=$3 r_activation=$4 r_confirm=$5 r_reboot=$6 r_rebootAfter=$7 r_generation=$8
 	r_state=begun r_exit=-1 r_reason='' r_touched=0 r_committing=0 r_reboots=0 r_wish=''
 	r_old=$(current) r_oldLink=$(readlink "$profiles/system") r_oldProfile=$(profile) r_lastGeneration=$(last_generation)
 	r_oldGeneration=$(generation "$r_oldLink") r_oldDefault=$(default_system) r_bootId=$(bootid)
@@ -639,6 +642,8 @@ check_order() {
 	nix-store --check-validity "$r_new" 2>/dev/null || refuse "the new system is not in the host's store"
 	[ -x "$r_new/bin/switch-to-configuration" ] || refuse "$r_new is no NixOS system"
 	[ -n "$r_oldProfile" ] || refuse "there is no system profile to go back to"
+	[ "$r_generation" = 0 ] || [ "$(readlink -e "$profiles/system-$r_generation-link")" = "$r_new" ] ||
+		refuse "the generation $r_generation is not the system $r_new"
 	command -v systemd-run >/dev/null || refuse "systemd-run is not there"
 	mkdir -p /run/nixos
 	(flock -n 7) 7>>/run/nixos/switch-to-configuration.lock || refuse "somebody else activates a system: switch-to-configuration is locked"

@@ -35,6 +35,29 @@ func TestActivate(t *testing.T) {
 	}
 }
 
+// A rollback goes to a generation that is there, and makes none.
+func TestActivateAGeneration(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, hosts.Trixie)
+	path := b.add(t, system.Spec{Name: "next"})
+	b.activate(t, t.Context(), b.order(path), hive.Committed, "")
+	o := b.order(b.base)
+	o.Generation = 2
+	b.activate(t, t.Context(), o, hive.Refused, "generation 2 is not the system")
+	o = b.order(b.base)
+	o.Generation = 1
+	b.activate(t, t.Context(), o, hive.Committed, "")
+	b.on(t, b.base, 1)
+	b.before = system.Read(t, b.host)
+	o = b.order(path)
+	o.Generation, o.Check = 2, func(context.Context) error { return errors.New("sick") }
+	b.activate(t, t.Context(), o, hive.RolledBack, "sick")
+	b.unchanged(t)
+	if links := b.host.Sh(t, "cd /nix/var/nix/profiles; echo system*"); links != "system system-1-link system-2-link" {
+		t.Errorf("profiles: %s", links)
+	}
+}
+
 func TestWhatMakesAHostGoBack(t *testing.T) {
 	t.Parallel()
 	b := newBed(t, hosts.Trixie)
