@@ -40,8 +40,8 @@ const (
 	closing = "<<guest: status "
 )
 
-// patience is how long a guest may take. Without KVM and beside other work it needs some ten seconds; only one that hangs needs this.
-const patience = 20 * time.Minute
+// patience is how long a guest may take. Without KVM it boots in some ten seconds, beside other work in a minute; scripts may be long.
+const patience = 35 * time.Minute
 
 // fixedAddresses has every program mapped where it was the last time. QEMU without KVM keeps what it translated by virtual address: with addresses
 // at random it translates each library anew for each program that starts, and spends nine tenths of its time in throwing that away again (QEMU

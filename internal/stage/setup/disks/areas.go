@@ -116,8 +116,28 @@ func (s Site) strays(ctx context.Context, path string, start int64) ([]area, err
 	return areas, nil
 }
 
-// empty writes zeros.
+// headBytes are where a disk says that it has a table, with blocks of up to 4096 bytes.
+const headBytes = 8 << 10
+
+// empty writes zeros, the head last: a disk of which power failed meanwhile is still known by its table, or is blank.
 func empty(f *os.File, areas []area) error {
+	var head, rest []area
+	for _, a := range areas {
+		if a.Offset == 0 {
+			length := min(a.Length, headBytes)
+			head = append(head, area{0, length})
+			a = area{length, a.Length - length}
+		}
+		rest = append(rest, a)
+	}
+	if err := writeZeros(f, rest); err != nil {
+		return err
+	}
+	return writeZeros(f, head)
+}
+
+// writeZeros has them on the disk when it returns.
+func writeZeros(f *os.File, areas []area) error {
 	zeros := make([]byte, 1<<20)
 	for _, a := range areas {
 		for at := a.Offset; at < a.end(); {

@@ -92,7 +92,7 @@ export PATH=/sbin:/bin TMPDIR=/tmp %s=%s
 mkdir -p /mnt; ln -s /proc/self/fd /dev/fd
 for name in pvs pvcreate vgcreate vgchange vgdisplay lvcreate lvdisplay; do ln -sf lvm /sbin/$name; done
 chmod +x /scenarios
-/scenarios -test.timeout 18m -test.v -test.run '%s' 2>&1 || true`
+/scenarios -test.timeout 33m -test.v -test.run '%s' 2>&1 || true`
 
 // furniture is what the medium has on its PATH.
 func furniture() guest.Extra {

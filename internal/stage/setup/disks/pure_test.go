@@ -297,7 +297,7 @@ func TestADiskWithBytesOfAnyKindIsNotBlank(t *testing.T) {
 	known := disk("known", 0, 7)
 	known.Content = "ext4"
 	devices := []hive.Device{
-		disk("blank", 5, 0), erased, disk("first byte", 0, 1), disk("front", 5<<20-1, 9), disk("middle", 10<<20, 9), disk("last byte", 20<<20-1, 1), part, known,
+		disk("blank", 5, 0), erased, disk("first byte", 0, 1), disk("front", 5<<20-1, 9), disk("middle", 10<<20, 9), disk("behind the front", 5<<20, 1), part, known,
 		{Path: filepath.Join(folder, "gone"), Kind: "disk", Bytes: 1 << 20},
 		{Path: "/dev/sr0", Kind: "disk"},
 	}
@@ -305,7 +305,7 @@ func TestADiskWithBytesOfAnyKindIsNotBlank(t *testing.T) {
 	for _, d := range Unknown(devices) {
 		got = append(got, d.Content)
 	}
-	if want := []string{"", "", unknown, unknown, "", unknown, "", "ext4", unknown, ""}; !slices.Equal(got, want) {
+	if want := []string{"", "", unknown, unknown, "", "", "", "ext4", unknown, ""}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	if devices[2].Content != "" {

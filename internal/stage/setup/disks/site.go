@@ -200,7 +200,7 @@ func (s Site) stillBlank(t hive.Target, d hive.Device) error {
 	if !emptied(d) {
 		return &ChangedError{t.Disk.Name, d.Path, "it was blank and is not any more: " + strings.Join(Contents(d), ", ")}
 	}
-	bare, err := bareEnds(d)
+	bare, err := bareFront(d)
 	if err != nil {
 		return fmt.Errorf("look whether %s is blank: %w", d.Path, err)
 	}
