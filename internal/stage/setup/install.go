@@ -30,7 +30,7 @@ func (s *session) copy(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := s.register(ctx); err != nil {
+	if err := closure.Register(ctx, s.runner, s.in.Root, filepath.Join(s.host.Closure, "registration"), s.log); err != nil {
 		return "", err
 	}
 	return fmt.Sprintf("%d store paths copied, %d were there, %d replaced", report.Copied, report.Kept, report.Replaced), nil
@@ -43,16 +43,6 @@ func (s *session) closure() ([]closure.Path, error) {
 	}
 	defer f.Close() //nolint:errcheck // it was only read
 	return closure.Read(f)
-}
-
-// register tells the target's Nix which paths it has. They are there by then, on the disk and right.
-func (s *session) register(ctx context.Context) error {
-	f, err := os.Open(filepath.Join(s.host.Closure, "registration"))
-	if err != nil {
-		return err
-	}
-	defer f.Close() //nolint:errcheck // it was only read
-	return s.runner.Run(ctx, run.Command{Name: "nix-store", Args: []string{"--store", s.in.Root, "--load-db"}, Stdin: f, Stdout: s.log})
 }
 
 // install makes the mini system the target's system and installs the boot loader, as nixos-install does. With everything in the target's store it

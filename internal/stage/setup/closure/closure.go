@@ -89,7 +89,7 @@ func (c Copy) Run(ctx context.Context, paths []Path) (Report, error) {
 	if err := os.RemoveAll(holding); err != nil {
 		return report, fmt.Errorf("remove %s: %w", holding, err)
 	}
-	return report, c.sync()
+	return report, syncfs(filepath.Join(c.To, "nix/store"))
 }
 
 // prepare makes the store of the target and an empty folder for what is on its way.
@@ -156,15 +156,15 @@ func (c Copy) one(ctx context.Context, p Path, holding string, said func(int64))
 	return what, nil
 }
 
-// sync makes all of the target's file system durable. Unlike sync(2), syncfs(2) says when that failed (Linux 5.8 and later).
-func (c Copy) sync() error {
-	dir, err := os.Open(filepath.Join(c.To, "nix/store"))
+// syncfs makes all of a folder's file system durable. Unlike sync(2), syncfs(2) says when that failed (Linux 5.8 and later).
+func syncfs(folder string) error {
+	dir, err := os.Open(folder)
 	if err != nil {
 		return err
 	}
 	defer dir.Close() //nolint:errcheck // nothing is written through it
 	if err := unix.Syncfs(int(dir.Fd())); err != nil {
-		return fmt.Errorf("bring the store to the disk: %w", err)
+		return fmt.Errorf("bring %s to the disk: %w", folder, err)
 	}
 	return nil
 }
