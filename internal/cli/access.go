@@ -1,15 +1,13 @@
 package cli
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
+	"nixos-staged-hive/internal/generate"
 	"nixos-staged-hive/internal/hive"
 	"nixos-staged-hive/internal/remote"
 	"nixos-staged-hive/internal/secret"
@@ -67,55 +65,11 @@ func targetOf(host hive.Host, key string) remote.Target {
 	return t
 }
 
-// generatedHive is what generated/hive.json says of the hosts, without evaluating anything: names, addresses, tags, and how they are
-// reached. All else is empty.
+// generatedHive are the hosts of the generated hive with what a deployment needs of their facts. Nothing is evaluated.
 func generatedHive(w *workspace.Workspace) (hive.Hive, error) {
-	b, err := os.ReadFile(w.File("generated", "hive.json"))
-	if errors.Is(err, os.ErrNotExist) {
-		return hive.Hive{}, &refusal{errors.New("there is no generated/hive.json"), "run `nixos-staged-hive hive generate`, or leave out --skip-generate", codeFailed}
+	all, err := generate.ReadHosts(w.File(workspace.GeneratedName))
+	if errors.Is(err, generate.ErrNotGenerated) {
+		return all, &refusal{err, "run `nixos-staged-hive hive generate`, or leave out --skip-generate", codeFailed}
 	}
-	if err != nil {
-		return hive.Hive{}, fmt.Errorf("read the generated hive: %w", err)
-	}
-	var doc struct {
-		Schema int                      `json:"schema"`
-		Hosts  map[string]generatedHost `json:"hosts"`
-	}
-	if err := json.Unmarshal(b, &doc); err != nil {
-		return hive.Hive{}, fmt.Errorf("read the generated hive: %w", err)
-	}
-	if doc.Schema != hive.Schema {
-		return hive.Hive{}, &refusal{fmt.Errorf("generated/hive.json has schema %d, this program writes %d", doc.Schema, hive.Schema), "run `nixos-staged-hive hive generate`", codeFailed}
-	}
-	var all hive.Hive
-	for _, name := range slices.Sorted(maps.Keys(doc.Hosts)) {
-		all.Hosts = append(all.Hosts, doc.Hosts[name].host(name))
-	}
-	return all, nil
-}
-
-// generatedHost is a host as hive.json has it.
-type generatedHost struct {
-	HostName   string   `json:"hostName"`
-	Domain     string   `json:"domain"`
-	System     string   `json:"system"`
-	Addresses  []string `json:"addresses"`
-	Tags       []string `json:"tags"`
-	TargetHost *string  `json:"targetHost"`
-	TargetUser *string  `json:"targetUser"`
-	SSHPort    int      `json:"sshPort"`
-}
-
-func (g generatedHost) host(name string) hive.Host {
-	host := hive.Host{
-		Name: name, HostName: g.HostName, Domain: g.Domain, System: g.System,
-		Deployment: hive.Deployment{TargetHost: g.TargetHost, TargetUser: g.TargetUser, Tags: g.Tags},
-	}
-	if len(g.Addresses) > 0 {
-		host.Network.Interfaces = []hive.Interface{{Kind: "other", Addresses: g.Addresses}}
-	}
-	if g.SSHPort > 0 {
-		host.SSH.Ports = []int{g.SSHPort}
-	}
-	return host
+	return all, err
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"nixos-staged-hive/internal/remote"
 	"nixos-staged-hive/internal/run"
 	"nixos-staged-hive/internal/ui"
 )
@@ -45,8 +46,12 @@ type house struct {
 	fresh   bool
 }
 
-// Main runs the program and returns its exit code. argv is the whole command line: called as `setup` it is the program on the medium.
+// Main runs the program and returns its exit code. argv is the whole command line: called as `setup` it is the program on the medium, and
+// as `ssh`, with Colmena above it, it stands before the real one.
 func Main(argv []string, in, out, err *os.File, environ []string) int {
+	if remote.IsShim(argv, os.Getenv) {
+		return remote.Shim(argv, environ, os.Getenv)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	// a second Ctrl-C ends the program at once

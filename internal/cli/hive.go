@@ -18,6 +18,7 @@ import (
 func hiveCommand(h *house) *cobra.Command {
 	var skip bool
 	var o generateOptions
+	var p passwordOptions
 	cmd := &cobra.Command{
 		Use:     "hive",
 		GroupID: "hosts",
@@ -33,6 +34,7 @@ Our own flags stand before the subcommand.
 	cmd.Flags().BoolVarP(&skip, "skip-generate", "s", false, "use generated/ as it is")
 	generateFlags(&o, cmd)
 	evaluationFlags(h, cmd)
+	passwordFlags(&p, cmd)
 	generate := generateCommand(h, &o)
 	generate.GroupID = ""
 	cmd.AddCommand(generate, statusCommand(h), diffCommand(h), sshCommand(h), gcCommand(h))
@@ -42,7 +44,7 @@ Our own flags stand before the subcommand.
 			Short:              s.Short,
 			DisableFlagParsing: true,
 			RunE: func(cmd *cobra.Command, words []string) error {
-				return h.colmena(cmd.Context(), s.Name, words, skip, o)
+				return h.colmena(cmd.Context(), s.Name, words, skip, o, p)
 			},
 		})
 	}
@@ -50,7 +52,7 @@ Our own flags stand before the subcommand.
 }
 
 // colmena generates, unless told not to, and hands the words over.
-func (h *house) colmena(ctx context.Context, subcommand string, words []string, skip bool, o generateOptions) error {
+func (h *house) colmena(ctx context.Context, subcommand string, words []string, skip bool, o generateOptions, p passwordOptions) error {
 	if o.dry {
 		return &usageError{errors.New("hive --dry-run is for generate: it would not keep Colmena from doing its work")}
 	}
@@ -58,42 +60,51 @@ func (h *house) colmena(ctx context.Context, subcommand string, words []string, 
 	if err != nil {
 		return err
 	}
-	tool, err := colmena.Find(ctx, h.run, "colmena")
+	if !call.NeedsHive() {
+		return h.colmenaAlone(ctx, call)
+	}
+	if err := p.check(); err != nil {
+		return err
+	}
+	if !skip {
+		if err := h.generateQuietly(ctx, o); err != nil {
+			return err
+		}
+	}
+	w, err := workspace.Open(h.path)
 	if err != nil {
 		return err
 	}
-	job := colmena.Job{Call: call, Out: h.ui.Out, Err: h.ui.Err, Terminal: h.ui.OutTerminal && h.ui.ErrTerminal, Color: h.ui.Colour && h.ui.ErrTerminal, Getenv: os.Getenv}
-	runner := h.run
-	if call.NeedsHive() {
-		if !skip {
-			if err := h.generateQuietly(ctx, o); err != nil {
-				return err
-			}
-		}
-		w, err := workspace.Open(h.path)
-		if err != nil {
-			return err
-		}
-		job.Hive = w.File("generated", "hive.nix")
-		generated, err := generatedHive(w)
-		if err != nil {
-			return err
-		}
-		job.Nodes = colmena.Nodes(generated)
-		access, err := h.access(w, generated.Hosts...)
-		if err != nil {
-			return err
-		}
-		defer access.Close() //nolint:errcheck // a temporary folder that stays is swept by the next run
-		job.SSHConfig = access.ConfigFile()
-		job.Call = call.Everywhere(job.Nodes)
-		pins, err := workspace.Pinner{Workspace: w, Run: h.run}.Pins(ctx, w.Names()...)
-		if err != nil {
-			return err
-		}
-		runner = withEnv{h.run, evaluatorEnv(pins.NixOS.StorePath)}
+	hosts, err := generatedHive(w)
+	if err != nil {
+		return err
 	}
-	outcome, err := tool.Run(ctx, runner, job)
+	access, err := h.access(w, hosts.Hosts...)
+	if err != nil {
+		return err
+	}
+	defer access.Close() //nolint:errcheck // a temporary folder that stays is swept by the next run
+	e, err := h.engine(ctx, w, hosts, access, h.sudo(p))
+	if err != nil {
+		return err
+	}
+	defer e.Close() //nolint:errcheck // as before
+	outcome, err := e.passed(ctx, h, call)
+	if err != nil {
+		return err
+	}
+	return h.ended(outcome)
+}
+
+// colmenaAlone is for what Colmena answers without a hive, such as --help.
+func (h *house) colmenaAlone(ctx context.Context, call colmena.Call) error {
+	tool, err := colmena.Find(ctx, h.run, "")
+	if err != nil {
+		return err
+	}
+	job := colmena.Job{Call: call}
+	h.streams(&job)
+	outcome, err := tool.Run(ctx, h.run, job)
 	if err != nil {
 		return err
 	}

@@ -123,3 +123,23 @@ func known(nodes []Node) string {
 	}
 	return text
 }
+
+// Hosts are the names of the hosts that Colmena will work on; none where that is not known.
+func (c Call) Hosts(nodes []Node) []string {
+	s, refused := Job{Call: c, Nodes: nodes}.preflight()
+	if s == nil || refused != nil {
+		return nil
+	}
+	return s.Nodes
+}
+
+// BecomesRoot tells that Colmena runs commands as root on the hosts. Without that it copies to them at most.
+func (c Call) BecomesRoot() bool {
+	switch c.Subcommand {
+	case "apply":
+		return c.Goal != "build" && c.Goal != "push"
+	case "exec", "upload-keys":
+		return true
+	}
+	return false
+}

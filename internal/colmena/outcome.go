@@ -27,7 +27,16 @@ type Outcome struct {
 	Failed  []string // hosts that failed, sorted, as far as Colmena names them; nil for a run that went to the terminal directly
 	Problem string   // what went wrong in one sentence; empty if nothing did or Colmena has said it itself
 
-	unnamed int // hosts that failed and that Colmena only counts
+	steps   map[string]string // of the hosts that failed
+	unnamed int               // hosts that failed and that Colmena only counts
+}
+
+// Step is where a host has failed: "build failed". It is empty for one that has not.
+func (o Outcome) Step(host string) string {
+	if step := o.steps[host]; step != "" {
+		return step + " failed"
+	}
+	return ""
 }
 
 // ending is how the program ended, before anybody judges it.
@@ -101,10 +110,14 @@ func explain(r report) string {
 func hostsFailed(r report, names []string, unnamed, worked int) Outcome {
 	o := Outcome{Code: codeFailed, Failed: names, unnamed: unnamed}
 	count := len(names) + unnamed
+	o.steps = map[string]string{}
 	var which []string
 	together := false
 	for _, f := range r.failures {
 		which = append(which, f.String())
+		for _, name := range f.hosts {
+			o.steps[name] = f.step
+		}
 		together = together || f.step == "evaluate" && len(f.hosts)+f.more > 1
 	}
 	of := ""

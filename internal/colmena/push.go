@@ -75,13 +75,11 @@ func replace(path string, text []byte) error {
 // kept from the garbage collector until the next one. j.Call may have further words, options of `colmena apply`. One run at a time may push
 // to a host from beside the same hive.
 func (t Tool) Push(ctx context.Context, r run.Runner, j Job, names []string) (map[string]string, Outcome, error) {
-	on, err := onlyThese(names)
+	call, err := ForHosts("apply", names, slices.Concat([]string{"push", "--keep-result"}, j.Call.Words)...)
 	if err != nil {
 		return nil, Outcome{}, err
 	}
-	if j.Call, err = Parse("apply", slices.Concat([]string{"push", "--keep-result", "--on", on}, j.Call.Words)); err != nil {
-		return nil, Outcome{}, err
-	}
+	j.Call = call
 	if err := forget(j.Hive, names); err != nil {
 		return nil, Outcome{}, err
 	}
@@ -107,27 +105,28 @@ func (t Tool) Push(ctx context.Context, r run.Runner, j Job, names []string) (ma
 	return paths, outcome, err
 }
 
-// onlyThese is a value of --on that selects exactly these hosts.
-func onlyThese(names []string) (string, error) {
+// ForHosts is a call for exactly these hosts, with further words.
+func ForHosts(subcommand string, names []string, words ...string) (Call, error) {
 	if len(names) == 0 {
-		return "", &UsageError{"no host to push to"}
+		return Call{}, &UsageError{"no host is named"}
 	}
 	for _, name := range names {
 		if !plainName(name) || strings.ContainsAny(name, ", ") {
-			return "", &UsageError{fmt.Sprintf("colmena would take the name of the host %q for a pattern", name)}
+			return Call{}, &UsageError{fmt.Sprintf("colmena would take the name of the host %q for a pattern", name)}
 		}
 	}
-	return strings.Join(names, ","), nil
+	return Parse(subcommand, slices.Concat([]string{"--on", strings.Join(names, ",")}, words))
 }
 
-func rootOf(hive, name string) string {
+// Root is the link to the system that was built last for a host, beside the hive.
+func Root(hive, name string) string {
 	return filepath.Join(filepath.Dir(hive), rootsName, "node-"+name)
 }
 
 // forget removes what an earlier run has left: a host that fails before it is built would else seem to have been built.
 func forget(hive string, names []string) error {
 	for _, name := range names {
-		if err := os.Remove(rootOf(hive, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := os.Remove(Root(hive, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("forget what was built before: %w", err)
 		}
 	}
@@ -138,7 +137,7 @@ func forget(hive string, names []string) error {
 func kept(hive string, names []string) (map[string]string, error) {
 	paths := map[string]string{}
 	for _, name := range names {
-		path, err := os.Readlink(rootOf(hive, name))
+		path, err := os.Readlink(Root(hive, name))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}

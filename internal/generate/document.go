@@ -26,7 +26,6 @@ func hiveDocument(hosts []hive.Host, entries map[string][]string) map[string]any
 			"addresses":  addresses(h),
 			"targetHost": orNull(h.Deployment.TargetHost),
 			"targetUser": orNull(h.Deployment.TargetUser),
-			"sshPort":    h.SSHPort(),
 			"tags":       list(h.Deployment.Tags),
 			"member":     member(h.Member),
 		}

@@ -138,7 +138,6 @@ func TestHiveDocumentHoldsOnlyWhatHostsMayKnowOfEachOther(t *testing.T) {
       "domain": "",
       "hostName": "",
       "member": null,
-      "sshPort": 22,
       "system": "",
       "tags": [],
       "targetHost": null,
@@ -156,7 +155,6 @@ func TestHiveDocumentHoldsOnlyWhatHostsMayKnowOfEachOther(t *testing.T) {
         "cluster": "home",
         "role": "server"
       },
-      "sshPort": 22,
       "system": "x86_64-linux",
       "tags": [
         "web"

@@ -25,6 +25,7 @@ type gate struct {
 	sudo   Sudo
 	stdin  io.Reader // the command's; nil is none
 	stderr io.Writer // the command's; nil drops it
+	early  io.Writer // gets what is on stderr before the command is; nil drops it
 
 	prompt, mark []byte
 	to           *os.File // the other end is the stdin of ssh
@@ -154,10 +155,14 @@ func (g *gate) pass(b []byte) error {
 		g.said = append(g.said, b...)
 	}
 	g.mu.Unlock()
-	if !through || g.stderr == nil || len(b) == 0 {
+	to := g.early
+	if through {
+		to = g.stderr
+	}
+	if to == nil || len(b) == 0 {
 		return nil
 	}
-	if _, err := g.stderr.Write(b); err != nil {
+	if _, err := to.Write(b); err != nil {
 		return fmt.Errorf("pass on stderr: %w", err)
 	}
 	return nil
