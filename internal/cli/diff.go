@@ -76,7 +76,7 @@ func (h *house) diff(ctx context.Context, patterns []string, o diffOptions) erro
 
 func (h *house) showComparisons(all []survey.Comparison) error {
 	for i, c := range all {
-		text := fmt.Sprintf("%s: %s -> %s\n", c.Host, systemName(c.From), systemName(c.To))
+		text := fmt.Sprintf("%s: %s -> %s\n", c.Host, c.From, c.To)
 		if i > 0 {
 			text = "\n" + text
 		}
@@ -93,14 +93,6 @@ func (h *house) showComparisons(all []survey.Comparison) error {
 		}
 	}
 	return nil
-}
-
-// systemName is a system for a person.
-func systemName(c survey.Choice) string {
-	if c.Generation == 0 {
-		return c.Path
-	}
-	return fmt.Sprintf("generation %d (%s)", c.Generation, c.Path)
 }
 
 // hostFailures collects what did not work for single hosts.

@@ -162,7 +162,7 @@ func (m *member) onlyKeys() bool {
 func (s *session) order(m *member, check func(context.Context) error) guard.Order {
 	r := m.Deployment.Rollout
 	o := guard.Order{
-		Run: s.journal.id, By: s.By, New: m.plan.To, RebootAfter: m.plan.Reboot, Check: check,
+		Run: s.journal.id, By: s.By, New: m.plan.To, Generation: s.Generations[m.Name], RebootAfter: m.plan.Reboot, Check: check,
 		Activation: seconds(r.ActivationSeconds, hive.UsualActivation),
 		Confirm:    seconds(r.ConfirmSeconds, hive.UsualConfirm),
 		Reboot:     seconds(r.RebootSeconds, hive.UsualReboot),

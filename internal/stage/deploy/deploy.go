@@ -89,6 +89,9 @@ type Deployment struct {
 	Watch   func(Event) // is told all that happens, one call at a time; nil is nobody
 	Records Records
 	By      string // user@computer
+	// Generations are those that hosts go back to: what the engine gave for them is in their system profile already. It is looked at
+	// when a host's turn comes, so that the engine may fill it. Hosts that are not in it get a new generation.
+	Generations map[string]int
 	Options
 }
 
