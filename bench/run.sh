@@ -1,7 +1,7 @@
 #!/bin/sh
 # Measures what bench/README.md claims and prints a table. Started by `make bench`; minutes on a real nixpkgs, which
 # STAGED_HIVE_NIXPKGS and STAGED_HIVE_DISKO name, or the folder STAGED_HIVE_TREES.
-#   STAGED_HIVE_BENCH=facts,deep,summary,write,install   what to measure
+#   STAGED_HIVE_BENCH=facts,deep,summary,write,install,status   what to measure
 #   STAGED_HIVE_BENCH_PAIRS=5 STAGED_HIVE_BENCH_HOSTS=50 STAGED_HIVE_BENCH_MIB=1024
 set -eu
 cd "$(dirname "$0")/.."
@@ -11,7 +11,7 @@ if [ -z "${STAGED_HIVE_NIXPKGS:-}" ] && [ -d "$trees/nixpkgs-24.05" ] && [ -d "$
 	export STAGED_HIVE_NIXPKGS="$trees/nixpkgs-24.05" STAGED_HIVE_DISKO="$trees/disko-1.8.2"
 fi
 
-export STAGED_HIVE_BENCH="${STAGED_HIVE_BENCH:-facts,deep,summary,write,install}"
+export STAGED_HIVE_BENCH="${STAGED_HIVE_BENCH:-facts,deep,summary,write,install,status}"
 # Images of real NixOS can be built without a binary cache from the lab's tree alone.
 case "$STAGED_HIVE_BENCH" in
 *install*)
