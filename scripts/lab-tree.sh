@@ -107,7 +107,7 @@ downloads_stored() { [[ -e $cache/roots/downloads ]] && nix-store --check-validi
 key() {
 	{
 		find -L "$nixpkgs" -type f -printf '%P %s %T@\n' | sort
-		find "$lab" -type f ! -name '*.md' ! -name '*.go' -printf '%P\n' | sort | (cd "$lab" && xargs sha256sum)
+		(cd "$lab" && find . -maxdepth 1 -type f ! -name '*.md' ! -name '*.go' | sort | xargs sha256sum && find fixups -type f | sort | xargs sha256sum)
 		sha256sum <"$cache/debs.json"
 		declare -f make_tree
 	} | sha256sum | cut -c 1-32
@@ -122,7 +122,10 @@ make_tree() {
 	say "making the tree"
 	cp -rL --no-preserve=mode,ownership "$nixpkgs" "$work/source"
 	find -L "$nixpkgs" -type f -perm -u+x -printf '%P\0' | (cd "$work/source" && xargs -0 chmod +x)
-	cp -r "$lab" "$work/source/lab"
+	mkdir "$work/source/lab"
+	# without the trials, so that a change of those changes no system
+	cp "$lab"/*.nix "$lab"/*.sh "$work/source/lab/"
+	cp -r "$lab/fixups" "$work/source/lab/"
 	cp "$cache/debs.json" "$work/source/lab/debs.json"
 	sed -i 's,^  import ./pkgs/top-level/impure.nix$,  { ... }@args: import ./pkgs/top-level/impure.nix ({ stdenvStages = import ./lab/stages.nix; } // args),' "$work/source/default.nix"
 	sed -i '0,/^\[$/s,,[\n  ../../lab/module.nix,' "$work/source/nixos/modules/module-list.nix"
