@@ -196,11 +196,12 @@ func (s Site) emptyDevice(ctx context.Context, d hive.Device) error {
 
 // proveFormat reads everything back.
 func (s Site) proveFormat(ctx context.Context) error {
-	if err := s.settle(ctx); err != nil {
+	all, err := s.list(ctx)
+	if err != nil {
 		return err
 	}
 	targets := s.doomed()
-	devices, err := s.current(ctx, targets)
+	devices, err := among(all, targets)
 	if err != nil {
 		return err
 	}
@@ -212,12 +213,12 @@ func (s Site) proveFormat(ctx context.Context) error {
 		}
 		problems = append(problems, found...)
 	}
-	found, err := s.keptProblems(ctx)
+	found, err := s.keptProblems(all)
 	if err != nil {
 		return err
 	}
 	problems = append(problems, found...)
-	if found, err = s.fileSystemProblems(ctx); err != nil {
+	if found, err = s.fileSystemProblems(ctx, all); err != nil {
 		return err
 	}
 	if problems = append(problems, found...); len(problems) > 0 {
@@ -227,8 +228,8 @@ func (s Site) proveFormat(ctx context.Context) error {
 }
 
 // keptProblems looks whether the disks that mode add only mounts still are what they were: disko's script goes over them too.
-func (s Site) keptProblems(ctx context.Context) ([]string, error) {
-	devices, err := s.current(ctx, s.Targets)
+func (s Site) keptProblems(all []hive.Device) ([]string, error) {
+	devices, err := among(all, s.Targets)
 	if err != nil {
 		return nil, err
 	}
@@ -328,11 +329,7 @@ func fileSystemType(kind string) string {
 }
 
 // fileSystemProblems looks at the devices of all file systems that the plan mounts from planned disks.
-func (s Site) fileSystemProblems(ctx context.Context) ([]string, error) {
-	devices, err := s.list(ctx)
-	if err != nil {
-		return nil, err
-	}
+func (s Site) fileSystemProblems(ctx context.Context, devices []hive.Device) ([]string, error) {
 	where := places{devices, s.Targets}
 	var problems []string
 	for _, f := range s.wanted() {

@@ -31,10 +31,11 @@ func (s Site) Release(ctx context.Context) error {
 	if err := s.unmountBelow(ctx, scratch); err != nil {
 		return err
 	}
-	if err := s.takeDown(ctx, s.paths()); err != nil {
+	devices, err := s.takeDown(ctx, s.paths())
+	if err != nil {
 		return err
 	}
-	return s.proveFree(ctx)
+	return s.proveFree(ctx, devices)
 }
 
 // Close does what is needed before the machine restarts: everything is on the disks, unmounted and closed, pools are exported (one that is
@@ -135,27 +136,28 @@ func users(folder string) string {
 }
 
 // takeDown frees disks from the top: it looks, takes away one thing that nothing lies on, and looks again, since each step changes what there is.
-func (s Site) takeDown(ctx context.Context, paths []string) error {
+// It gives all devices as it saw them last.
+func (s Site) takeDown(ctx context.Context, paths []string) ([]hive.Device, error) {
 	tried := map[string]int{}
 	for {
 		devices, err := s.list(ctx)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		pools, err := s.pools(ctx, devices, paths)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		step, err := nextStep(devices, paths, s.Root, pools)
 		if err != nil || step.what == "" {
-			return err
+			return devices, err
 		}
 		if tried[step.what]++; tried[step.what] > 3 { // something brings it back each time
-			return &HeldError{Device: step.device, Holder: "it is there again after: " + step.what}
+			return nil, &HeldError{Device: step.device, Holder: "it is there again after: " + step.what}
 		}
 		s.Events.Send(progress.Event{Task: "release", Host: s.Plan.Name, State: progress.Running, Text: step.what})
 		if err := s.do(ctx, step); err != nil {
-			return err
+			return nil, err
 		}
 	}
 }
@@ -333,8 +335,8 @@ func poolsOn(text string, on func(path string) bool) []string {
 
 // proveFree opens each disk of the plan and each partition for ourselves alone. Opened for reading only: udev reads a disk anew when one that
 // was opened for writing is closed, and might assemble again what was just taken apart.
-func (s Site) proveFree(ctx context.Context) error {
-	devices, err := s.current(ctx, s.Targets)
+func (s Site) proveFree(ctx context.Context, all []hive.Device) error {
+	devices, err := among(all, s.Targets)
 	if err != nil {
 		return err
 	}

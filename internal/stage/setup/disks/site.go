@@ -136,6 +136,11 @@ func (s Site) current(ctx context.Context, targets []hive.Target) ([]hive.Device
 	if err != nil {
 		return nil, err
 	}
+	return among(devices, targets)
+}
+
+// among is current for devices that were just listed.
+func among(devices []hive.Device, targets []hive.Target) ([]hive.Device, error) {
 	found := make([]hive.Device, len(targets))
 	for i, t := range targets {
 		at := slices.IndexFunc(devices, func(d hive.Device) bool { return d.Path == t.Device.Path })

@@ -43,7 +43,7 @@ func (s Site) claimAll(ctx context.Context, targets []hive.Target) (all []*claim
 		if _, held := errors.AsType[*HeldError](err); !held || try == 3 {
 			return all, release, err
 		}
-		if err := s.takeDown(ctx, doomedPaths(targets)); err != nil {
+		if _, err := s.takeDown(ctx, doomedPaths(targets)); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -205,7 +205,7 @@ func (s Site) Seal(ctx context.Context) error {
 			return fmt.Errorf("mark disk %s (%s) as installed: %w", t.Disk.Name, t.Device.Path, err)
 		}
 		// udev has read the disk anew and may have assembled an array or a volume group
-		if err := s.takeDown(ctx, doomedPaths(targets)); err != nil {
+		if _, err := s.takeDown(ctx, doomedPaths(targets)); err != nil {
 			return err
 		}
 	}
