@@ -27,6 +27,7 @@ func (r Rollback) Push(ctx context.Context, names []string, out io.Writer) (path
 	}
 	paths, failed = map[string]string{}, map[string]string{}
 	for i, name := range names {
+		delete(r.Generations, name)
 		if errs[i] != nil {
 			failed[name] = errs[i].Error()
 			continue
