@@ -23,6 +23,7 @@ type facts struct {
 	}
 	Setup   struct{ PreScript []string }
 	Storage struct {
+		Disks []struct{ Name string }
 		Disko struct {
 			Own    bool
 			Enable bool
@@ -89,6 +90,18 @@ func TestDefinitionsAsPeopleWriteThem(t *testing.T) {
 			check: func(t *testing.T, _ *desk, f facts) {
 				if len(f.Admin.Keys) != 1 || !strings.HasSuffix(f.Admin.Keys[0], "owner@home") {
 					t.Errorf("keys %q", f.Admin.Keys)
+				}
+			},
+		},
+		"disks in several files": {
+			text: `{ imports = [ ../disks/main.nix ../disks/data.nix ]; ` + sound + `}`,
+			files: map[string]string{
+				"disks/main.nix": oneDisk("main"),
+				"disks/data.nix": oneDisk("data"),
+			},
+			check: func(t *testing.T, _ *desk, f facts) {
+				if disks := f.Storage.Disks; len(disks) != 2 || disks[0].Name != "data" || disks[1].Name != "main" {
+					t.Errorf("disks %v", disks)
 				}
 			},
 		},
@@ -241,6 +254,14 @@ in
 			tt.check(t, d, d.factsOf("odd"))
 		})
 	}
+}
+
+// oneDisk is a module with a disk that is mounted where its name says.
+func oneDisk(disk string) string {
+	return `{ hive.partitioning.format.disk.` + disk + ` = {
+  device = "/dev/disk/by-id/ata-Example_` + disk + `";
+  content = { type = "gpt"; partitions.all = { size = "100%"; content = { type = "filesystem"; format = "ext4"; mountpoint = "/srv/` + disk + `"; }; }; };
+}; }`
 }
 
 // fetched packs a module into an archive and gives a definition that fetches it by file:// and hash.

@@ -9,6 +9,8 @@ let
   inherit (lib) mkIf mkOption types;
   cfg = config.hive.partitioning;
   declared = cfg.format != { } || cfg.additional != { };
+  # Merged as deep as they go: types.attrs would take the disks of one file and lose those of another without a word.
+  tree = types.lazyAttrsOf types.anything;
   words =
     example: description:
     mkOption {
@@ -26,7 +28,7 @@ in
       description = "Take the file systems of the host from disko. Turned off, disko still formats on the medium and the definition says what is mounted.";
     };
     format = mkOption {
-      type = types.attrs;
+      type = tree;
       default = { };
       example = lib.literalExpression ''
         {
@@ -44,7 +46,7 @@ in
       description = "`disko.devices` that `setup` formats and mounts. Everything on these disks is lost on a fresh installation.";
     };
     additional = mkOption {
-      type = types.attrs;
+      type = tree;
       default = { };
       description = "`disko.devices` that are mounted and never formatted: disks with data to keep.";
     };
