@@ -1,10 +1,17 @@
 package cli_test
 
 import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"path/filepath"
 	"testing"
 	"time"
 
 	"nixos-staged-hive/internal/hive"
+	"nixos-staged-hive/internal/run"
 	"nixos-staged-hive/internal/testbed/hosts"
 	"nixos-staged-hive/internal/testbed/hosts/system"
 )
@@ -56,5 +63,38 @@ func TestStatusOfWhatIsDeclared(t *testing.T) {
 	f.at("hive", "status", "--evaluate", "--json").exits(0).into(&s)
 	if want := f.declared("web"); len(s.Hosts) != 1 || s.Hosts[0].Declared != want {
 		t.Errorf("%+v, want %s", s, want)
+	}
+}
+
+// Watching goes on until it is interrupted, and that is no failure of it.
+func TestStatusIsWatched(t *testing.T) {
+	t.Parallel()
+	f := newField(t, nil, hosts.Spec{Name: "web", Suite: hosts.Trixie})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	reader, writer := io.Pipe()
+	ended := make(chan error, 1)
+	go func() {
+		ended <- f.lab.Controller.Run(ctx, run.Command{
+			Name: filepath.Join(f.bin, program), Args: []string{"-p", f.dir, "hive", "status", "--json", "--watch", "--every", "50ms"}, Env: []string{noWait}, Stdout: writer,
+		})
+		_ = writer.Close()
+	}()
+	lines := bufio.NewScanner(reader)
+	lines.Buffer(nil, 1<<20)
+	for i := range 3 {
+		var s statusJSON
+		if !lines.Scan() {
+			t.Fatalf("look %d: no line: %v", i, lines.Err())
+		}
+		if err := json.Unmarshal(lines.Bytes(), &s); err != nil || len(s.Hosts) != 1 || s.Hosts[0].Condition != "unknown" {
+			t.Errorf("look %d: %s, %v", i, lines.Text(), err)
+		}
+	}
+	cancel()
+	for lines.Scan() { // what it was about to say
+	}
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("interrupted: %v", err)
 	}
 }
