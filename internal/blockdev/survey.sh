@@ -3,13 +3,23 @@
 #   part    MAJOR:MINOR  NUMBER  START   of a partition, START in units of 512 bytes
 #   driver  MAJOR:MINOR  MODULE          from a disk up to its bus, in this order
 #   no udev                              if nobody keeps /run/udev
-# Programs: readlink. A loop over nothing leaves its pattern, which is not there.
-tab=$(printf '\t')
+# Programs: readlink, where the shell alone cannot tell: starting programs is most of what this costs. A loop over nothing leaves its pattern,
+# which is not there.
+tab='	'
 
 [ -d /run/udev/data ] || echo 'no udev'
 
+# follow LINK: sets target to the device that it leads to.
+follow() {
+  for device in /sys/class/block/*; do
+    target=/dev/${device##*/}
+    [ "$1" -ef "$target" ] && [ ! -L "$target" ] && return
+  done
+  target=$(readlink -f "$1")
+}
+
 for link in /dev/disk/by-id/* /dev/disk/by-path/*; do
-  [ -L "$link" ] && printf 'link\t%s\t%s\n' "$link" "$(readlink -f "$link")"
+  [ -L "$link" ] && follow "$link" && printf 'link\t%s\t%s\n' "$link" "$target"
 done
 
 for part in /sys/class/block/*/partition; do
@@ -21,10 +31,11 @@ done
 
 # climb DEVICE FOLDER: the modules of the drivers of FOLDER and all above it.
 climb() {
-  at=$(readlink -f "$2")
+  cd -P "$2" || return 0
+  at=$PWD
   while [ "${at#/sys/devices/}" != "$at" ]; do
-    if [ -e "$at/driver/module" ]; then
-      module=$(readlink -f "$at/driver/module")
+    if [ -e "$at/driver/module" ] && cd -P "$at/driver/module"; then
+      module=$PWD
       printf 'driver%s%s%s%s\n' "$tab" "$1" "$tab" "${module##*/}"
     fi
     at=${at%/*}
