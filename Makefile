@@ -31,7 +31,7 @@ trials: ensure-programs build ## hard installations of real NixOS in virtual mac
 	@scripts/with-nix.sh scripts/lab-trials.sh $(PROGRAM) $(TRIALS)
 
 matrix: ensure-programs ## installations that lose power, in virtual machines (POINTS=200 from BASE=0; BASE=-1: the day's; MINUTES=N: no new point after that)
-	@scripts/ensure-programs.sh qemu-system-x86_64 qemu-img ssh patchelf gcc
+	@scripts/ensure-programs.sh qemu-system-x86_64 qemu-img ssh patchelf gcc mcopy
 	@scripts/with-nix.sh $(GO) test ./test/matrix -run TestCrash -count=1 -v -timeout 12h -matrix.base=$(BASE) -matrix.points=$(POINTS) -matrix.minutes=$(MINUTES)
 
 test: ensure-programs ## set up, and run all tests

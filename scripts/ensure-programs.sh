@@ -46,6 +46,7 @@ package_of() {
 		mke2fs) echo e2fsprogs ;;
 		ssh) echo openssh-client ;;
 		gcc) echo gcc libc6-dev ;;
+		mcopy) echo mtools ;;
 		*) echo "$1" ;;
 		esac
 	else

@@ -280,9 +280,13 @@ func (x *matrix) again(ctx context.Context, t *trial) error {
 
 // boots starts the machine without the medium and compares what it says with what has to be.
 func (x *matrix) boots(ctx context.Context, t *trial) error {
-	said, effort, err := x.medium.start(ctx, t.dir, t.disks)
+	start, by := x.medium.startLoaded, "QEMU"
+	if t.Firmware {
+		start, by = x.medium.start, "the firmware"
+	}
+	said, effort, err := start(ctx, t.dir, t.disks)
 	t.effort += effort
-	t.tell("started in %.0f s", effort)
+	t.tell("started by %s in %.0f s", by, effort)
 	if err != nil {
 		return err
 	}

@@ -37,13 +37,18 @@ type machine struct {
 	ended   chan struct{}
 }
 
-// board is what all starts have in common: a machine of which a saved state fits every other. Disks are not part of it.
+// board is what all starts with firmware have in common: a machine of which a saved state fits every other. Disks are not part of it.
 func board(code, vars, console string) []string {
+	return append(bare(console),
+		"-drive", "if=pflash,unit=0,format=raw,readonly=on,file="+code, "-drive", "if=pflash,unit=1,format=raw,file="+vars,
+		"-fw_cfg", "name=opt/org.tianocore/IPv4PXESupport,string=n", "-fw_cfg", "name=opt/org.tianocore/IPv6PXESupport,string=n")
+}
+
+// bare is a machine of which QEMU itself starts the kernel. Its processor has nothing whose emulation is dear and that nobody needs.
+func bare(console string) []string {
 	return []string{
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-machine", "pc,smm=off,vmport=off",
 		"-accel", "tcg,thread=single", "-cpu", "max,la57=off,avx=off,avx2=off,smap=off,smep=off,pku=off", "-smp", "1", "-m", "1024M",
-		"-drive", "if=pflash,unit=0,format=raw,readonly=on,file=" + code, "-drive", "if=pflash,unit=1,format=raw,file=" + vars,
-		"-fw_cfg", "name=opt/org.tianocore/IPv4PXESupport,string=n", "-fw_cfg", "name=opt/org.tianocore/IPv6PXESupport,string=n",
 		"-device", "virtio-net-pci,romfile=,addr=0x4", "-chardev", "file,id=console,append=on,path=" + console, "-serial", "chardev:console",
 		"-chardev", "stdio,id=agent,signal=off", "-serial", "chardev:agent",
 	}

@@ -31,6 +31,7 @@ type medium struct {
 	saved    string // state of the machine that waits
 	vars     string // variables of the firmware then
 	boot     guest.Boot
+	loader   string // of the systems
 	manifest hive.Manifest
 	bundles  map[string]string // secrets of each host, base64 of what `setup secrets` reads
 	keys     map[string]string // private host keys
@@ -44,10 +45,10 @@ type system struct {
 
 func makeMedium(t *testing.T, dir string) *medium {
 	t.Helper()
-	built, path, systems := build(t, dir)
-	m := &medium{dir: dir, store: filepath.Join(built, "store.squashfs"), saved: filepath.Join(dir, "saved"), vars: filepath.Join(dir, "vars"), bundles: map[string]string{}, keys: map[string]string{}}
+	built, d := build(t, dir)
+	m := &medium{dir: dir, store: filepath.Join(built, "store.squashfs"), saved: filepath.Join(dir, "saved"), vars: filepath.Join(dir, "vars"), bundles: map[string]string{}, keys: map[string]string{}, loader: d.Loader}
 	m.manifest = hive.Manifest{Schema: hive.ManifestSchema, Volume: "MATRIX"}
-	for _, s := range systems {
+	for _, s := range d.Systems {
 		h, err := carried(s)
 		must(t, err)
 		m.manifest.Hosts = append(m.manifest.Hosts, h)
@@ -61,7 +62,7 @@ func makeMedium(t *testing.T, dir string) *medium {
 		Modules:  []string{"dm_mod", "dm_crypt", "dm_snapshot", "btrfs", "xts", "ecb", "aes_generic", "algif_skcipher", "sha256_generic", "loop", "squashfs", "efivarfs"},
 	})
 	m.boot = image.Boot(t, agentScript, map[string]string{
-		"/setup": program(t, dir), "/manifest.json": string(text), "/path": path,
+		"/setup": program(t, dir), "/manifest.json": string(text), "/path": d.Path,
 		"/etc/modules": strings.Join([]string{"virtio_blk", "squashfs", "efivarfs", "dm_mod", "dm_crypt", "dm_snapshot", "btrfs", "xts", "ecb", "algif_skcipher", "ext4", "vfat", "nls_cp437", "nls_ascii"}, "\n") + "\n",
 	})
 	m.wait(t)
@@ -98,8 +99,14 @@ while read -r line <&3; do
 	echo "STATUS $?" >&3
 done`
 
+// document is systems.json.
+type document struct {
+	Path, Loader string
+	Systems      []system
+}
+
 // build has Nix build what systems.nix says.
-func build(t *testing.T, dir string) (built, path string, systems []system) {
+func build(t *testing.T, dir string) (built string, d document) {
 	t.Helper()
 	nixpkgs, disko := lab(t)
 	source := filepath.Join(need.Module(t), "nix")
@@ -110,19 +117,15 @@ func build(t *testing.T, dir string) (built, path string, systems []system) {
 	}
 	text, err := os.ReadFile(filepath.Join(link, "systems.json"))
 	must(t, err)
-	var document struct {
-		Path    string
-		Systems []system
-	}
-	must(t, json.Unmarshal(text, &document))
-	return link, document.Path, document.Systems
+	must(t, json.Unmarshal(text, &d))
+	return link, d
 }
 
 // lab gives the lab's nixpkgs and the real disko.
 func lab(t *testing.T) (nixpkgs, disko string) {
 	t.Helper()
 	need.Store(t)
-	for _, p := range []string{"nix-build", "qemu-system-x86_64", "patchelf", "gcc", "ssh-keygen", "apt-get"} {
+	for _, p := range []string{"nix-build", "qemu-system-x86_64", "patchelf", "gcc", "ssh-keygen", "apt-get", "mcopy"} {
 		need.Program(t, p)
 	}
 	_, disko = need.Tree(t)

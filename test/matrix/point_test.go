@@ -29,7 +29,9 @@ type point struct {
 	First  cut
 	Live   bool // the first cut kills a machine that runs, instead of being taken from a tape; for one in ten
 	Second cut  // in the run that goes on; for one in four
-	Again  bool // a third run, in mode keep; for one in five
+	Again  bool // a third run, in mode keep; for one in eight
+	// Firmware starts the installed system: for one in three. For the others QEMU starts what the loader would, read from the same files.
+	Firmware bool
 }
 
 // cut is where the power goes away.
@@ -79,8 +81,9 @@ func pointOf(seed int64) point {
 	if dice.IntN(4) == 0 {
 		p.Second = anywhere(dice)
 	}
-	p.Again = dice.IntN(5) == 0
+	p.Again = dice.IntN(8) == 0
 	p.Live = dice.IntN(10) == 0
+	p.Firmware = dice.IntN(3) == 0
 	return p
 }
 

@@ -183,39 +183,6 @@ func (m *medium) install(ctx context.Context, dir, host string, mode hive.Mode, 
 	return r, nil
 }
 
-// start boots what was installed, without the medium, and gives what it says of itself.
-func (m *medium) start(ctx context.Context, dir string, disks []string) (said map[string]string, effort float64, err error) {
-	console := filepath.Join(dir, "console-installed")
-	_ = os.Remove(console)
-	args := board(firmwareCode, filepath.Join(dir, "vars"), console)
-	for i, file := range disks {
-		name := strings.TrimSuffix(filepath.Base(file), ".disk")
-		args = append(args, "-drive", "if=none,format=raw,cache=unsafe,id="+name+",file="+file, "-device", fmt.Sprintf("virtio-blk-pci,drive=%s,serial=%s,addr=0x%x", name, name, 6+i))
-	}
-	v, err := launch(ctx, dir, args...)
-	if err != nil {
-		return nil, 0, err
-	}
-	_, _ = io.Copy(io.Discard, v.monitor) // until it ends
-	_ = v.release()
-	effort = v.spent()
-	text, err := os.ReadFile(console)
-	if err != nil {
-		return nil, effort, err
-	}
-	said = map[string]string{}
-	for line := range strings.Lines(string(text)) {
-		if _, line, ok := strings.Cut(strings.TrimSpace(line), "MATRIX "); ok {
-			key, value, _ := strings.Cut(line, " ")
-			said[key] = value
-		}
-	}
-	if said["BOOTED"] == "" {
-		return said, effort, fmt.Errorf("the installed system did not start; its console is %s", console)
-	}
-	return said, effort, nil
-}
-
 func copyFile(from, to string) error {
 	text, err := os.ReadFile(from)
 	if err != nil {

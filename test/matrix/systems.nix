@@ -58,6 +58,8 @@ let
       ${text}
     '';
 
+  boot = pkgs.runCommand "systemd-boot" { } "mkdir -p $out; cp ${pkgs.systemd}/lib/systemd/boot/efi/systemd-bootx64.efi $out/";
+
   toplevel =
     name: config:
     let
@@ -67,7 +69,6 @@ let
         boot=${pkgs.systemd}/lib/systemd/boot/efi/systemd-bootx64.efi
         ${builtins.readFile ./loader.sh}
       '';
-      boot = pkgs.runCommand "systemd-boot" { } "mkdir -p $out; cp ${pkgs.systemd}/lib/systemd/boot/efi/systemd-bootx64.efi $out/";
     in
     pkgs.runCommand "toy-${name}" { } ''
       mkdir -p $out/bin $out/sw/bin
@@ -160,7 +161,7 @@ let
     paths = with (import "${nixpkgs}/nixos/lib/eval-config.nix" { modules = [ ./minimal.nix ]; system = "x86_64-linux"; }).config.system.build; [ nixos-install nixos-enter ];
   };
   systems = builtins.attrValues (builtins.mapAttrs system layouts);
-  document = pkgs.writeText "systems.json" (builtins.toJSON { inherit path systems; });
+  document = pkgs.writeText "systems.json" (builtins.toJSON { inherit path systems; loader = "${boot}/systemd-bootx64.efi"; });
 in
 pkgs.runCommand "matrix-medium" { nativeBuildInputs = [ pkgs.squashfsTools ]; } ''
   mkdir $out

@@ -31,6 +31,7 @@ type tally struct {
 	ends, inside                  map[string]int // cuts by phase
 	modes, layouts                map[string]int
 	on, anew, live, second, third int
+	firmware                      int
 	effort                        float64
 	failures                      []int64
 }
@@ -54,7 +55,7 @@ func (t *tally) add(p point, o outcome) {
 	for _, c := range []struct {
 		is    bool
 		count *int
-	}{{o.err != nil, &t.failed}, {o.on, &t.on}, {!o.on && p.Mode != "keep", &t.anew}, {p.Live, &t.live}, {o.second, &t.second}, {o.third, &t.third}} {
+	}{{o.err != nil, &t.failed}, {o.on, &t.on}, {!o.on && p.Mode != "keep", &t.anew}, {p.Live, &t.live}, {p.Firmware, &t.firmware}, {o.second, &t.second}, {o.third, &t.third}} {
 		if c.is {
 			*c.count++
 		}
@@ -79,6 +80,7 @@ func (t *tally) String() string {
 	row("after the first cut", "%d went on, %d began anew, %d in mode keep", t.on, t.anew, t.modes["keep"])
 	row("cuts of a live machine", "%d first ones, %d second ones; the others are from a tape", t.live, t.second)
 	row("third runs, mode keep", "%d", t.third)
+	row("started", "%d by the firmware, %d as the loader would", t.firmware, t.ran-t.firmware)
 	row("time", "%.1f min, %.1f min of a processor in the points' machines (%.0f s each)", time.Since(t.began).Minutes(), t.effort/60, t.effort/float64(max(1, t.ran)))
 	row("cut in phase", "at its end, inside")
 	for _, phase := range cuttable() {
