@@ -73,8 +73,7 @@ func Summary(d state.Difference) string {
 	if d.Added+d.Removed == 0 {
 		return "no difference"
 	}
-	text := fmt.Sprintf("%s of packages differ, %d more were rebuilt", plural(len(d.Changes), "name"), d.Rebuilt)
-	return fmt.Sprintf("%s; %s, with %s that are new", text, Signed(d.Bytes), hive.Size(d.Transfer))
+	return fmt.Sprintf("%s and %s rebuilt; size %s, new store paths %s", plural(len(d.Changes), "change"), plural(d.Rebuilt, "package"), Signed(d.Bytes), hive.Size(d.Transfer))
 }
 
 func plural(n int, word string) string {

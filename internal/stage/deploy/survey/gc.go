@@ -7,6 +7,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -124,7 +125,8 @@ func Estimate(ctx context.Context, root run.Runner, c Cleaning) (Cleaning, error
 // Cleaned is what was done on a host.
 type Cleaned struct {
 	Deleted []int  `json:"deleted"` // numbers of generations
-	Freed   int64  `json:"freed"`   // bytes, by the room on the file system of the store
+	Paths   int    `json:"paths"`   // store paths that were deleted
+	Freed   int64  `json:"freed"`   // bytes, as Nix says it: rounded
 	Loader  bool   `json:"loader"`  // the boot loader's entries were written anew
 	Note    string `json:"note"`    // why not, where not
 }
@@ -139,8 +141,8 @@ func Clean(ctx context.Context, root run.Runner, c Cleaning) (Cleaned, error) {
 			if n, err := strconv.Atoi(value); err == nil {
 				done.Deleted = append(done.Deleted, n)
 			}
-		case "freed":
-			done.Freed, _ = strconv.ParseInt(value, 10, 64)
+		case "said":
+			done.Paths, done.Freed = collected(value)
 		case "loader":
 			done.Loader = value == "yes"
 		case "note":
@@ -204,6 +206,20 @@ func together(sweeps []*Sweep, sink progress.Sink, task string, f func(*Sweep) e
 		}
 		sink.Send(e)
 	})
+}
+
+var collectedLine = regexp.MustCompile(`^([0-9]+) store paths deleted, ([0-9]+(?:\.[0-9]+)?) (?:(K|M|G|T)iB|B|bytes) freed`)
+
+// collected reads "12 store paths deleted, 3.45 MiB freed" (Nix 2.8: always MiB; 2.34: the unit that fits).
+func collected(line string) (paths int, bytes int64) {
+	m := collectedLine.FindStringSubmatch(line)
+	if m == nil {
+		return 0, 0
+	}
+	paths, _ = strconv.Atoi(m[1])
+	number, _ := strconv.ParseFloat(m[2], 64)
+	unit := map[string]float64{"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}[m[3]]
+	return paths, int64(number * unit)
 }
 
 func gc(ctx context.Context, root run.Runner, action string, c Cleaning) ([]byte, error) {

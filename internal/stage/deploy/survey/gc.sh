@@ -56,8 +56,6 @@ estimate() {
 	echo "bytes $(xargs nix-store --query --size <"$scratch/dead" 2>/dev/null | awk '{ sum += $1 } END { printf "%.0f", sum }')"
 }
 
-room() { stat -f -c '%S %f' /nix/store | { read -r size blocks && echo $((size * blocks)); }; }
-
 # refresh makes the boot loader forget what is gone. Where not all agree on one system it is left alone: its choice would change.
 refresh() {
 	if [ "$current" != "$profile" ] || [ "${next:-$profile}" != "$profile" ]; then
@@ -77,7 +75,6 @@ clean() {
 		echo "a deployment goes on" >&2
 		exit 75
 	fi
-	before=$(room)
 	status=0
 	if [ -n "$old" ]; then
 		# shellcheck disable=SC2086  # numbers
@@ -87,9 +84,8 @@ clean() {
 		done
 		refresh || status=1
 	fi
-	nix-store --gc >&2 || status=1
-	freed=$(($(room) - before))
-	echo "freed $((freed > 0 ? freed : 0))"
+	said=$(nix-store --gc) || status=1
+	echo "said $(printf '%s\n' "$said" | grep 'store paths deleted' | tail -n 1)"
 	exit "$status"
 }
 

@@ -53,7 +53,7 @@ func cleanGenerations(t *testing.T, h *hosts.Host, paths []string) {
 	}
 	h.Sh(t, "rm -r /run/nixos-staged-hive-deploy")
 	done, err := survey.Clean(t.Context(), h, c)
-	if err != nil || len(done.Deleted) != 2 || !done.Loader {
+	if err != nil || len(done.Deleted) != 2 || !done.Loader || done.Paths != 2 || done.Freed < 2<<20 || done.Freed > 3<<20 {
 		t.Errorf("%+v, %v", done, err)
 	}
 	after, err := state.Read(t.Context(), h)

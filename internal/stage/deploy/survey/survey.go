@@ -123,6 +123,9 @@ func ask(ctx context.Context, s Subject) (hive.HostState, error) {
 
 func unreachable(s Subject, err error) Finding {
 	f := Finding{Host: s.Name, Condition: Unreachable, Why: err.Error(), Remarks: []string{}, Declared: s.Declared, Err: err}
+	if e, ok := errors.AsType[*remote.ConnectionError](err); ok {
+		f.Why = e.Error()
+	}
 	var hinted interface{ Hint() string }
 	if errors.As(err, &hinted) {
 		f.Hint = hinted.Hint()
