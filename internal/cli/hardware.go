@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -60,11 +61,17 @@ func (h *house) hardware(ctx context.Context, where string, o hardwareOptions) e
 		return &usageError{fmt.Errorf("--name %s: there is no such definition in nixConfigs/", o.host)}
 	}
 	target := remote.Target{Name: where, User: o.user, FirstContact: remote.Pinned}
+	if strings.Contains(where, ":") { // with a port, or of IPv6: no name that ssh_config could have, nor one that the user's own has
+		target.Name = "machine"
+		if target.Address, target.Port, err = install.ParseAddress(where); err != nil {
+			return &usageError{err}
+		}
+	}
 	if inside && name != "" {
 		h.place(ctx, w, name, &target)
 	}
 	if len(target.HostKeys) == 0 {
-		if err := h.meet(ctx, &target, o.finger); err != nil {
+		if err := h.meet(ctx, &target, where, o.finger); err != nil {
 			return err
 		}
 	}
@@ -118,7 +125,7 @@ func (h *house) place(ctx context.Context, w *workspace.Workspace, name string, 
 			t.HostKeys = []string{key}
 		}
 	}
-	if t.Name != name {
+	if t.Name != name || t.Address != "" { // it is at the address that was given
 		return
 	}
 	sink, end := h.progress()
@@ -140,7 +147,7 @@ func (h *house) place(ctx context.Context, w *workspace.Workspace, name string, 
 }
 
 // meet learns the key of a machine that nothing is known of, and has a person compare it with the machine's screen.
-func (h *house) meet(ctx context.Context, t *remote.Target, finger string) error {
+func (h *house) meet(ctx context.Context, t *remote.Target, where, finger string) error {
 	first := *t
 	first.FirstContact = remote.AcceptNew
 	access, err := remote.Open(h.run, []remote.Target{first}, remote.Options{UserConfig: userSSHConfig()})
@@ -153,23 +160,23 @@ func (h *house) meet(ctx context.Context, t *remote.Target, finger string) error
 	}
 	keys, err := access.Learned(first.Name)
 	if err != nil || len(keys) == 0 {
-		return errors.Join(err, fmt.Errorf("%s showed no host key", t.Name))
+		return errors.Join(err, fmt.Errorf("%s showed no host key", where))
 	}
 	shown, err := secret.Fingerprint(keys[0])
 	if err != nil {
 		return err
 	}
 	if finger == "" {
-		ok, err := h.ui.Confirm(ctx, fmt.Sprintf("%s shows a key that is not known here: %s. Is it the machine's?", t.Name, shown), false)
+		ok, err := h.ui.Confirm(ctx, fmt.Sprintf("%s shows a key that is not known here: %s. Is it the machine's?", where, shown), false)
 		if err != nil {
-			return &refusal{fmt.Errorf("%s shows a key that is not known here: %s", t.Name, shown), "compare it with the machine's screen, and give it as --fingerprint", codeRefused}
+			return &refusal{fmt.Errorf("%s shows a key that is not known here: %s", where, shown), "compare it with the machine's screen, and give it as --fingerprint", codeRefused}
 		}
 		if ok {
 			finger = shown
 		}
 	}
 	if finger != shown {
-		return &refusal{fmt.Errorf("%s shows the key %s, and not %s: another machine has its address", t.Name, shown, finger), "look at the machine's screen", codeRefused}
+		return &refusal{fmt.Errorf("%s shows the key %s, and not %s: another machine has its address", where, shown, finger), "look at the machine's screen", codeRefused}
 	}
 	t.HostKeys = keys
 	return nil

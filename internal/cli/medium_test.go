@@ -103,3 +103,11 @@ func TestHardwareOfThisMachineIsToldWithADefinitionToStartFrom(t *testing.T) {
 	}
 	m.setup("disks").exits(0)
 }
+
+func TestHardwareAsksAtAnAddressWithAPort(t *testing.T) {
+	need.Program(t, "ssh")
+	d := newDesk(t, nil)
+	d.run("hardware", "127.0.0.1:1").exits(1).says("127.0.0.1:1", "connection refused")
+	d.run("hardware", "[::1]:1").exits(1).says("[::1]:1")
+	d.run("hardware", "127.0.0.1:none").exits(2).says(`"none" is no port`)
+}

@@ -83,7 +83,7 @@ func TestEncrypted(t *testing.T) {
 	x.step("the machine starts from its medium")
 	x.on(first)
 	x.login("root")
-	found := x.done(x.hive("hardware", x.address()))
+	found := x.done(x.hive("hardware", "-n", "vault", x.address()))
 	if !strings.Contains(found.out, `"VAULT-MAIN"`) {
 		t.Fatalf("hardware does not tell the disk:\n%s", found.out)
 	}

@@ -103,22 +103,33 @@ func folder(t *testing.T, name string) string {
 	return dir
 }
 
-// workspace lays out the hosts, with a key of the trial's own to log in with.
+// workspace lays out the hosts.
 func (x *trial) workspace(nixpkgs, disko string) {
 	x.Helper()
 	x.must(os.CopyFS(x.file("workspace"), os.DirFS("hosts")))
 	pins, err := json.Marshal(map[string]string{"nixos": nixpkgs, "disko": disko})
 	x.must(err)
 	x.write("workspace/versions.json", string(pins))
-	key := x.file("home", ".ssh", "trial")
-	out, err := exec.CommandContext(x.ctx, need.Program(x.T, "ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-C", "mia@lab", "-f", key).CombinedOutput()
-	if err != nil {
-		x.Fatalf("make a key: %v\n%s", err, out)
-	}
+	key := x.key()
 	public, err := os.ReadFile(key + ".pub")
 	x.must(err)
 	x.write("workspace/common/admin.pub", string(public))
 	x.write("home/.ssh/config", "Host *\nIdentityFile "+key+"\nIdentitiesOnly yes\n")
+}
+
+// key is that of the person who logs in. All trials have the same, so that what was built for it can be used again; it opens nothing but
+// these machines.
+func (x *trial) key() string {
+	x.Helper()
+	key := filepath.Join(filepath.Dir(x.dir), "key")
+	if _, err := os.Stat(key + ".pub"); err == nil {
+		return key
+	}
+	out, err := exec.CommandContext(x.ctx, need.Program(x.T, "ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-C", "mia@lab", "-f", key).CombinedOutput()
+	if err != nil {
+		x.Fatalf("make a key: %v\n%s", err, out)
+	}
+	return key
 }
 
 func (x *trial) file(names ...string) string {

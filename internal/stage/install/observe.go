@@ -109,6 +109,12 @@ func parsePlace(text string, port int, why string) (place, error) {
 	return place{host, int(number), why}, nil
 }
 
+// ParseAddress reads ADDRESS, NAME, ADDRESS:PORT or [IPV6]:PORT. The port is 0 where none is given.
+func ParseAddress(text string) (address string, port int, err error) {
+	p, err := parsePlace(text, 0, "")
+	return p.host, p.port, err
+}
+
 // places collects addresses, each once; the first reason for one stays.
 type places []place
 
