@@ -8,9 +8,15 @@ import (
 	"nixos-staged-hive/internal/testbed/hosts/system"
 )
 
-func TestDiff(t *testing.T) {
+// One lab serves both: making it takes longer than they do.
+func TestDiffAndSSH(t *testing.T) {
 	t.Parallel()
 	f := newField(t, nil, hosts.Spec{Name: "web", Suite: hosts.Bookworm}, hosts.Spec{Name: "db", Suite: hosts.Trixie})
+	t.Run("ssh", func(t *testing.T) { f.logsIn(t) })
+	t.Run("diff", func(t *testing.T) { f.compares(t) })
+}
+
+func (f *field) compares(t *testing.T) {
 	second := f.system(system.Spec{Name: "second", Size: 100_000}, "web")
 	web := f.lab.Host(t, "web")
 	only := web.Sh(t, "echo x >/tmp/only-1.0; nix-store --add /tmp/only-1.0")
@@ -36,9 +42,7 @@ func TestDiff(t *testing.T) {
 	}
 }
 
-func TestSSH(t *testing.T) {
-	t.Parallel()
-	f := newField(t, nil, hosts.Spec{Name: "web", Suite: hosts.Trixie}, hosts.Spec{Name: "db", Suite: hosts.Trixie})
+func (f *field) logsIn(t *testing.T) {
 	if e := f.at("hive", "ssh", "web", "--", "hostname;", "id", "-un").exits(0); e.out != "web\nadmin\n" {
 		t.Errorf("%+v", e)
 	}
@@ -51,6 +55,8 @@ func TestSSH(t *testing.T) {
 	f.at("hive", "ssh", "nosuch").exits(2)
 	f.at("hive", "ssh").exits(2)
 	f.at("hive", "ssh", "db", "true").exits(0) // the first contact: its key is remembered
+	remembered := f.read("known_hosts")
+	defer f.put("known_hosts", remembered)
 	f.put("known_hosts", strings.ReplaceAll(f.read("known_hosts"), strings.Fields(f.lab.Host(t, "db").HostKey())[1], strings.Fields(f.lab.Host(t, "web").HostKey())[1]))
 	f.at("hive", "ssh", "db", "true").exits(255).says("HOST IDENTIFICATION HAS CHANGED")
 }

@@ -34,6 +34,8 @@ func TestStatus(t *testing.T) {
 		hosts.Spec{Name: "asks", Suite: hosts.Bookworm, Systemd: true},
 		hosts.Spec{Name: "off", Suite: hosts.Trixie})
 	f.at("hive", "status", "free").exits(0).says("HOST", "free", "unknown", "24.05-base", "1 (of 1)", "nothing was built", "hive build")
+	t.Run("watched", func(t *testing.T) { f.watches(t) })
+	t.Run("of what is declared", func(t *testing.T) { f.evaluates(t) })
 	f.lab.Host(t, "off").Link.Down(t)
 	f.lab.Host(t, "free").Sh(t, "chmod 700 /boot")
 	f.lab.Host(t, "asks").Sh(t, "chmod 700 /boot; systemd-run --unit=broken --quiet --wait false; true")
@@ -51,32 +53,28 @@ func TestStatus(t *testing.T) {
 	f.at("hive", "status", "nosuch").exits(2).says("nosuch")
 }
 
-// With --evaluate it is about what the definitions say, whatever was built.
-func TestStatusOfWhatIsDeclared(t *testing.T) {
-	t.Parallel()
-	f := newField(t, nil, hosts.Spec{Name: "web", Suite: hosts.Trixie})
+// evaluates: with --evaluate it is about what the definitions say, whatever was built.
+func (f *field) evaluates(t *testing.T) {
 	f.colmena("0.4.0")
-	f.built("web", f.base)
-	f.at("hive", "status", "web").exits(0).says("in sync")
-	f.at("hive", "status", "web", "--evaluate").exits(0).says("outdated")
+	f.built("free", f.base)
+	f.at("hive", "status", "free").exits(0).says("in sync")
+	f.at("hive", "status", "free", "--evaluate").exits(0).says("outdated")
 	var s statusJSON
-	f.at("hive", "status", "--evaluate", "--json").exits(0).into(&s)
-	if want := f.declared("web"); len(s.Hosts) != 1 || s.Hosts[0].Declared != want {
+	f.at("hive", "status", "free", "--evaluate", "--json").exits(0).into(&s)
+	if want := f.declared("free"); len(s.Hosts) != 1 || s.Hosts[0].Declared != want {
 		t.Errorf("%+v, want %s", s, want)
 	}
 }
 
-// Watching goes on until it is interrupted, and that is no failure of it.
-func TestStatusIsWatched(t *testing.T) {
-	t.Parallel()
-	f := newField(t, nil, hosts.Spec{Name: "web", Suite: hosts.Trixie})
+// watches: it goes on until it is interrupted, and that is no failure of it.
+func (f *field) watches(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	reader, writer := io.Pipe()
 	ended := make(chan error, 1)
 	go func() {
 		ended <- f.lab.Controller.Run(ctx, run.Command{
-			Name: filepath.Join(f.bin, program), Args: []string{"-p", f.dir, "hive", "status", "--json", "--watch", "--every", "50ms"}, Env: []string{noWait}, Stdout: writer,
+			Name: filepath.Join(f.bin, program), Args: []string{"-p", f.dir, "hive", "status", "free", "--json", "--watch", "--every", "50ms"}, Env: []string{noWait}, Stdout: writer,
 		})
 		_ = writer.Close()
 	}()
