@@ -168,6 +168,10 @@ func (s Site) tableOf(ctx context.Context, disk hive.Disk, d hive.Device) ([]str
 	if err != nil {
 		return nil, err
 	}
+	// sgdisk opens a disk for writing even to pretend, and udev then makes all of its partitions, and their links, anew
+	if err := s.settle(ctx); err != nil {
+		return nil, err
+	}
 	table, err := readTable(d)
 	if err != nil {
 		return []string{fmt.Sprintf("%s: %v", d.Path, err)}, nil
