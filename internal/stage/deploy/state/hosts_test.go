@@ -24,7 +24,7 @@ type login struct {
 
 func (l login) Run(ctx context.Context, c run.Command) error {
 	line := run.Quote(append([]string{c.Name}, c.Args...)...)
-	return l.controller.Run(ctx, run.Command{Name: "ssh", Args: []string{l.name, line}, Stdout: c.Stdout, Stderr: io.Discard})
+	return l.controller.Run(ctx, run.Command{Name: "ssh", Args: []string{l.name, line}, Stdin: c.Stdin, Stdout: c.Stdout, Stderr: io.Discard})
 }
 
 func read(t *testing.T, r run.Runner) hive.HostState {

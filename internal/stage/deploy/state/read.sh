@@ -95,21 +95,26 @@ record() {
 	done
 }
 
-printf '\n%s\n' "$token"
-say hostname "$(cat /proc/sys/kernel/hostname)"
-say boot "$(cat /proc/sys/kernel/random/boot_id)"
-say uptime "$(sed 's/ .*//' /proc/uptime)"
-say current "$(readlink -e "$current")"
-say booted "$(readlink -e "$booted")"
-say profile "$(readlink -e "$system")"
-say version "$(cat "$current/nixos-version" 2>/dev/null)"
-reboot
-generations
-units
-space / /
-space /nix /nix/store
-space /boot /boot
-loaders
-trust
-record
-printf '%s\n' "$token"
+everything() {
+	printf '\n%s\n' "$token"
+	say hostname "$(cat /proc/sys/kernel/hostname)"
+	say boot "$(cat /proc/sys/kernel/random/boot_id)"
+	say uptime "$(sed 's/ .*//' /proc/uptime)"
+	say current "$(readlink -e "$current")"
+	say booted "$(readlink -e "$booted")"
+	say profile "$(readlink -e "$system")"
+	say version "$(cat "$current/nixos-version" 2>/dev/null)"
+	reboot
+	generations
+	units
+	space / /
+	space /nix /nix/store
+	space /boot /boot
+	loaders
+	trust
+	record
+	printf '%s\n' "$token"
+}
+
+# It comes on standard input: nothing may read on there, and half of it does nothing.
+everything </dev/null

@@ -12,6 +12,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"nixos-staged-hive/internal/hive"
@@ -27,7 +28,8 @@ var script string
 // It is about 60 ms of work for the host. An answer that makes no sense is an error, never half a state.
 func Read(ctx context.Context, user run.Runner) (hive.HostState, error) {
 	token := rand.Text()
-	out, err := run.Output(ctx, user, run.Command{Name: "sh", Args: []string{"-c", script, "sh", token}, Grace: time.Second})
+	// On standard input, because sudo writes whole command lines to the log.
+	out, err := run.Output(ctx, user, run.Command{Name: "sh", Args: []string{"-s", token}, Stdin: strings.NewReader(script), Grace: time.Second})
 	if err != nil {
 		return hive.HostState{}, fmt.Errorf("read the host's state: %w", err)
 	}

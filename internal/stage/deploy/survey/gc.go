@@ -225,11 +225,11 @@ func collected(line string) (paths int, bytes int64) {
 func gc(ctx context.Context, root run.Runner, action string, c Cleaning) ([]byte, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, gcLimit, fmt.Errorf("no end within %s", gcLimit))
 	defer cancel()
-	args := []string{"-c", gcScript, "sh", action, strings.TrimPrefix(c.Next, storeFolder)}
+	args := []string{"-s", action, strings.TrimPrefix(c.Next, storeFolder)}
 	for _, g := range c.Delete {
 		args = append(args, strconv.Itoa(g.Number)+"="+strings.TrimPrefix(g.Path, storeFolder))
 	}
-	return run.Output(ctx, root, run.Command{Name: "sh", Args: args})
+	return run.Output(ctx, root, run.Command{Name: "sh", Args: args, Stdin: strings.NewReader(gcScript)})
 }
 
 // lines gives the answers of a script: a word, a blank, the value. Others are passed over.

@@ -89,4 +89,5 @@ clean() {
 	exit "$status"
 }
 
-"$action"
+# It comes on standard input: nothing may read on there, and half of it does nothing.
+"$action" </dev/null
