@@ -122,7 +122,7 @@ func (h *house) keepHardware(w *workspace.Workspace, name string, r install.Repo
 func (h *house) place(ctx context.Context, w *workspace.Workspace, name string, t *remote.Target) {
 	if v, err := h.vault(w.Dir); err == nil {
 		if key, err := v.HostKey(name); err == nil && key != "" {
-			t.HostKeys = []string{key}
+			t.HostKeys = []string{strings.Join(strings.Fields(key)[:2], " ")} // without its comment
 		}
 	}
 	if t.Name != name || t.Address != "" { // it is at the address that was given

@@ -3,10 +3,12 @@ package cli_test
 import (
 	"encoding/json"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"nixos-staged-hive/internal/hive"
+	"nixos-staged-hive/internal/secret"
 	"nixos-staged-hive/internal/testbed/need"
 )
 
@@ -110,4 +112,14 @@ func TestHardwareAsksAtAnAddressWithAPort(t *testing.T) {
 	d.run("hardware", "127.0.0.1:1").exits(1).says("127.0.0.1:1", "connection refused")
 	d.run("hardware", "[::1]:1").exits(1).says("[::1]:1")
 	d.run("hardware", "127.0.0.1:none").exits(2).says(`"none" is no port`)
+}
+
+func TestHardwareBelievesTheKeyThatTheWorkspaceHasOfAHost(t *testing.T) {
+	need.Program(t, "ssh")
+	d := newDesk(t, map[string]string{"nixConfigs/web.nix": host("")})
+	v := secret.Vault{Workspace: d.dir, Identity: filepath.Join(d.home, ".config", "nixos-staged-hive", "identity.txt")}
+	if _, _, err := v.EnsureHostKey("web"); err != nil {
+		t.Fatal(err)
+	}
+	d.run("hardware", "-n", "web", "127.0.0.1:1").exits(1).says("connection refused")
 }

@@ -83,9 +83,8 @@ func TestEncrypted(t *testing.T) {
 	x.step("the machine starts from its medium")
 	x.on(first)
 	x.login("root")
-	found := x.done(x.hive("hardware", "-n", "vault", x.address()))
-	if !strings.Contains(found.out, `"VAULT-MAIN"`) {
-		t.Fatalf("hardware does not tell the disk:\n%s", found.out)
+	if found := x.hive("hardware", "-n", "vault", x.address()); found.code != 0 || !strings.Contains(found.out, `"VAULT-MAIN"`) {
+		t.Errorf("hardware does not tell the disk: exit code %d\n%s\n%s", found.code, found.out, found.err)
 	}
 	x.refusesTwin()
 
