@@ -30,12 +30,15 @@ func newField(t *testing.T, n int) field {
 	if program == "" {
 		t.Fatal("STAGED_HIVE_PROGRAM names the program to measure")
 	}
-	nixpkgs, disko := need.Mini(t)
+	nixpkgs, disko := trees(t)
 	place := t.TempDir()
 	h := field{dir: filepath.Join(place, "workspace"), exe: filepath.Join(place, "nixos-staged-hive")}
 	net := hosts.Net{Controller: hosts.Trixie, Share: []string{place, nixpkgs, disko}}
 	for i := range n {
 		net.Hosts = append(net.Hosts, hosts.Spec{Name: fmt.Sprintf("host%02d", i+1), Suite: hosts.Trixie, NoPassword: true})
+	}
+	for _, colmena := range filepath.SplitList(os.Getenv("STAGED_HIVE_COLMENA")) {
+		net.Share = append(net.Share, filepath.Dir(colmena))
 	}
 	h.lab = hosts.Up(t, net)
 	h.write(t, program, nixpkgs, disko)
@@ -59,7 +62,9 @@ func (h field) write(t *testing.T, program, nixpkgs, disko string) {
 	}
 	files := map[string][]byte{h.exe: binary, filepath.Join(h.dir, "versions.json"): versions}
 	for _, host := range h.lab.Hosts {
-		files[filepath.Join(h.dir, "nixConfigs", host.Name+".nix")] = []byte(`{
+		files[filepath.Join(h.dir, "nixConfigs", host.Name+".nix")] = []byte(`{ lib, config, ... }: {
+  # what runs already, but for the name that everything else is evaluated for
+  system.build.toplevel = lib.mkForce (builtins.seq config.system.build.etc.drvPath (import /root/systems/base { name = "nixos-system-base"; size = "0"; }));
   hive.admin.sshKeys = [ "` + key + `" ];
   security.sudo.wheelNeedsPassword = false;
   hive.network = { interface = "eth0"; address = "dhcp"; };
@@ -95,6 +100,28 @@ func (h field) sh(t *testing.T, words ...string) sample {
 	return s
 }
 
+// each measures two commands in turn, every second pair the other way round, and gives the row of the table.
+func (h field) each(t *testing.T, what, compared string, ours, plain []string) {
+	t.Helper()
+	h.sh(t, plain...)
+	h.sh(t, ours...) // the keys of the hosts are known from here on, and the facts are remembered
+	var o, p []sample
+	var ratios []float64
+	for i := range number("STAGED_HIVE_BENCH_PAIRS", 5) {
+		var a, b sample
+		if i%2 == 0 {
+			b, a = h.sh(t, plain...), h.sh(t, ours...)
+		} else {
+			a, b = h.sh(t, ours...), h.sh(t, plain...)
+		}
+		o, p, ratios = append(o, a), append(p, b), append(ratios, a.wall.Seconds()/b.wall.Seconds())
+		t.Logf("pair %d: plain %.2f s, ours %.2f s", i+1, b.wall.Seconds(), a.wall.Seconds())
+	}
+	slices.Sort(ratios)
+	report(t, fmt.Sprintf("| %s, %d hosts | %s: %.2f s | %.2f s | **%.2f** (%.2f to %.2f, %d pairs) |",
+		what, len(h.lab.Hosts), compared, median(p).wall.Seconds(), median(o).wall.Seconds(), ratios[len(ratios)/2], ratios[0], ratios[len(ratios)-1], len(ratios)))
+}
+
 // TestStatus compares what `hive status` takes with an ssh for each host at the same time that reads one link.
 func TestStatus(t *testing.T) {
 	wanted(t, "status")
@@ -103,23 +130,19 @@ func TestStatus(t *testing.T) {
 	for _, host := range h.lab.Hosts {
 		fmt.Fprintf(&logins, "ssh %s readlink /run/current-system & ", host.Name)
 	}
-	plain := func() sample { return h.sh(t, "bash", "-c", logins.String()+"wait") }
-	ours := func() sample { return h.sh(t, h.exe, "-q", "-p", h.dir, "hive", "status", "--json") }
-	plain()
-	ours() // the keys of the hosts are known from here on
-	pairs := number("STAGED_HIVE_BENCH_PAIRS", 5)
-	var o, p []sample
-	var ratios []float64
-	for i := range pairs {
-		var a, b sample
-		if i%2 == 0 {
-			b, a = plain(), ours()
-		} else {
-			a, b = ours(), plain()
-		}
-		o, p, ratios = append(o, a), append(p, b), append(ratios, a.wall.Seconds()/b.wall.Seconds())
+	h.each(t, "`hive status`", "ssh to each at once, one readlink", []string{h.exe, "-q", "-p", h.dir, "hive", "status", "--json"}, []string{"bash", "-c", logins.String() + "wait"})
+}
+
+// TestDeploymentOfNothing compares `hive deploy` with Colmena's own apply where all hosts run their systems already.
+func TestDeploymentOfNothing(t *testing.T) {
+	wanted(t, "deploy")
+	h := newField(t, number("STAGED_HIVE_BENCH_HOSTS", 20))
+	for _, colmena := range need.Colmena(t) {
+		t.Run(filepath.Base(filepath.Dir(colmena)), func(t *testing.T) {
+			h.lab.Controller.Sh(t, "ln -sfn "+run.Quote(colmena)+" /usr/local/bin/colmena")
+			h.each(t, "`hive deploy`, nothing to do, "+filepath.Base(filepath.Dir(colmena)), "`colmena apply`",
+				[]string{h.exe, "-q", "-p", h.dir, "hive", "deploy", "--yes"},
+				[]string{"colmena", "-f", filepath.Join(h.dir, "generated", "hive.nix"), "apply", "--on", "*", "--color", "never"})
+		})
 	}
-	slices.Sort(ratios)
-	report(t, fmt.Sprintf("| `hive status`, %d hosts | ssh to each at once, one readlink: %.2f s | %.2f s | **%.2f** (%.2f to %.2f, %d pairs) |",
-		len(h.lab.Hosts), median(p).wall.Seconds(), median(o).wall.Seconds(), ratios[len(ratios)/2], ratios[0], ratios[len(ratios)-1], pairs))
 }
