@@ -105,6 +105,14 @@ func TestDefinitionsAsPeopleWriteThem(t *testing.T) {
 				}
 			},
 		},
+		"what nixos-generate-config writes": {
+			text: `{ lib, ... }: { imports = [ { networking.useDHCP = lib.mkDefault true; nixpkgs.hostPlatform = lib.mkDefault "x86_64-linux"; } ]; ` + sound + `}`,
+			check: func(t *testing.T, _ *desk, f facts) {
+				if len(f.Network.Interfaces) != 1 {
+					t.Errorf("interfaces %v: the one of hive.network alone has DHCP", f.Network.Interfaces)
+				}
+			},
+		},
 		"a clash with our aliases": {
 			text: `{ lib, ... }: { options.ip = lib.mkOption { default = "mine"; }; options.setup.mine = lib.mkOption { default = 1; }; config = {` + sound + `}; }`,
 			check: func(t *testing.T, d *desk, f facts) {

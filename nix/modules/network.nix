@@ -197,8 +197,9 @@ in
   config = mkIf (cfg.address != [ ]) {
     networking = {
       useNetworkd = mkDefault true;
-      # other cards stay silent unless the definition says otherwise
-      useDHCP = mkDefault false;
+      # Other cards stay silent unless the definition says otherwise. Before mkDefault: nixos-generate-config writes mkDefault true into every
+      # hardware-configuration.nix.
+      useDHCP = lib.mkOverride 900 false;
       nameservers = mkIf (cfg.nameservers != [ ]) cfg.nameservers;
       search = mkIf (cfg.search != [ ]) cfg.search;
     };
