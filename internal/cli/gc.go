@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,6 +24,7 @@ type gcOptions struct {
 	keep           int
 	yes, dry, json bool
 	rule           survey.Rule
+	password       passwordOptions
 }
 
 const usualAge = "30d"
@@ -53,6 +55,7 @@ Without a flag, generations older than ` + usualAge + ` are old. With both flags
 	f.BoolVarP(&o.yes, "yes", "y", false, "do not ask")
 	f.BoolVarP(&o.dry, "dry-run", "n", false, "only show what would be deleted")
 	f.BoolVar(&o.json, "json", false, "print JSON")
+	passwordFlags(&o.password, cmd)
 	return cmd
 }
 
@@ -93,7 +96,10 @@ func (h *house) gc(ctx context.Context, patterns []string, o gcOptions) error {
 		return err
 	}
 	defer f.access.Close() //nolint:errcheck // files of this run
-	root := h.rooted(f)
+	root, err := h.rooted(ctx, f, o.password)
+	if err != nil {
+		return err
+	}
 	var all, work []*survey.Sweep
 	for _, host := range f.hosts {
 		all = append(all, &survey.Sweep{Host: host.Name, Root: root(host)})
@@ -199,19 +205,26 @@ func count(n int, thing string) string {
 	return fmt.Sprintf("%d %ss", n, thing)
 }
 
-// rooted gives runners that are root on hosts, by what the facts say of sudo there. One password is for all hosts, and asked for when the
-// first one wants it.
-func (h *house) rooted(f fleet) func(hive.Host) run.Runner {
-	one := remote.NewOnePassword(func(ctx context.Context) (string, error) {
-		return h.ui.AskSecret(ctx, "password for sudo on the hosts")
-	})
+// rooted gives runners that are root on the hosts of a fleet, by what the facts say of sudo there. A person is asked for the password before
+// progress is drawn on the terminal.
+func (h *house) rooted(ctx context.Context, f fleet, p passwordOptions) (func(hive.Host) run.Runner, error) {
+	if err := p.check(); err != nil {
+		return nil, err
+	}
+	sudo := h.sudo(p)
+	asks := slices.ContainsFunc(f.hosts, func(host hive.Host) bool { return host.Deployer.Sudo == remote.SudoPassword })
+	if asks && p.command == "" && p.file == "" && h.ui.InTerminal && h.ui.ErrTerminal {
+		word, err := h.ui.AskSecret(ctx, "Password for sudo on the hosts")
+		if err != nil {
+			return nil, err
+		}
+		sudo = remote.NewOnePassword(func(context.Context) (string, error) { return word, nil }).For
+	}
 	return func(host hive.Host) run.Runner {
 		switch host.Deployer.Sudo {
-		case remote.SudoRoot:
-			return f.access.Runner(host.Name)
-		case remote.SudoFree:
-			return f.access.Elevated(host.Name, remote.Sudo{Mode: remote.SudoFree})
+		case remote.SudoRoot, remote.SudoFree:
+			return f.access.Elevated(host.Name, remote.Sudo{Mode: host.Deployer.Sudo})
 		}
-		return f.access.Elevated(host.Name, one.For(host.Name))
-	}
+		return f.access.Elevated(host.Name, sudo(host.Name))
+	}, nil
 }

@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	"strings"
 	"testing"
 
 	"nixos-staged-hive/internal/testbed/hosts"
@@ -23,6 +24,7 @@ func TestGC(t *testing.T) {
 	f.at("hive", "gc", "web", "--keep", "1").exits(4).says("2 3", "2.1 MB", "was booted", "the profile's", "--yes agrees")
 	f.at("hive", "gc", "web", "--keep", "1", "--dry-run").exits(0).says("2 3").saysNot("freed")
 	f.at("hive", "gc", "--keep", "1", "--yes", "--quiet").exits(3).says("web: 2 generations deleted", "asks: ", "not both a terminal")
+	f.atWith(nil, strings.NewReader(hosts.AdminPassword+"\n"), "hive", "gc", "asks", "--keep", "1", "--yes", "--sudo-password-file", "-").exits(0).says("asks: nothing to delete")
 	if left := web.Sh(t, "ls -d "+paths[0]+" "+paths[1]+" "+paths[2]+" 2>/dev/null; ls -d "+system.Profile+"-*-link"); left != paths[2]+"\n"+system.Profile+"-1-link\n"+system.Profile+"-4-link" {
 		t.Errorf("left: %s", left)
 	}

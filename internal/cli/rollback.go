@@ -25,6 +25,7 @@ type rollbackOptions struct {
 	yes, dry, json    bool
 	checks, stopEarly bool
 	reboot            bool
+	password          passwordOptions
 }
 
 func rollbackCommand(h *house) *cobra.Command {
@@ -55,6 +56,7 @@ definitions, so they are asked only with --checks; that no unit fails which was 
 	f.BoolVarP(&o.yes, "yes", "y", false, "do not ask")
 	f.BoolVarP(&o.dry, "dry-run", "n", false, "only show what would be done")
 	f.BoolVar(&o.json, "json", false, "print the report as JSON")
+	passwordFlags(&o.password, cmd)
 	return cmd
 }
 
@@ -72,9 +74,13 @@ func (h *house) rollback(ctx context.Context, patterns []string, o rollbackOptio
 	if err != nil {
 		return err
 	}
+	root, err := h.rooted(ctx, f, o.password)
+	if err != nil {
+		return err
+	}
 	show := h.screening()
-	defer show.end()
-	reach := reached{fleet: f, root: h.rooted(f)}
+	defer func() { show.end() }()
+	reach := reached{fleet: f, root: root}
 	back := survey.Rollback{Root: reach.Root, To: o.to, Generations: map[string]int{}}
 	report, err := deploy.Deployment{
 		Hosts: goingBack(f.hosts, o.checks), Hive: names, Local: h.run, Fleet: reach, Engine: back, Generations: back.Generations,
