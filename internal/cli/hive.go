@@ -37,7 +37,7 @@ Our own flags stand before the subcommand.
 	passwordFlags(&p, cmd)
 	generate := generateCommand(h, &o)
 	generate.GroupID = ""
-	cmd.AddCommand(generate, statusCommand(h), diffCommand(h), sshCommand(h), gcCommand(h))
+	cmd.AddCommand(generate, statusCommand(h), diffCommand(h), sshCommand(h), gcCommand(h), rollbackCommand(h))
 	for _, s := range colmena.Subcommands() {
 		cmd.AddCommand(&cobra.Command{
 			Use:                s.Name + " [COLMENA ARGUMENTS]",
