@@ -43,8 +43,9 @@ let
         (set [ "boot" "initrd" "kernelModules" ] (lib.mkBefore firstModules))
         (set [ "boot" "kernelParams" ] (
           # On a busy computer an emulated timer comes late, which Linux takes for broken hardware and panics
-          # (setup_IO_APIC). Under KVM it does not look either.
-          lib.mkAfter (consoles ++ [ "no_timer_check" ])
+          # (setup_IO_APIC). Under KVM it does not look either. Libraries at changing addresses are translated anew for each program where there is
+          # no KVM (QEMU 7.2: nine tenths of an installation's time), and mitigations guard nothing in a machine that is thrown away.
+          lib.mkAfter (consoles ++ [ "no_timer_check" "norandmaps" "mitigations=off" ])
         ))
       ];
     };

@@ -33,7 +33,7 @@ func TestARehearsalAddsToEverySystemAndTakesNothing(t *testing.T) {
 			out := command(t, "nix-instantiate", filepath.Join(tree, "_hive", "stages", "rehearsal.nix"),
 				"--argstr", "tree", tree, "--argstr", "rehearsal", document, "-A", "notebook."+system)
 			all := derivations(t, strings.TrimSpace(string(out)))
-			wanted := []string{"AAAAREHEARSAL", "sd_mod", "console=ttyS0,115200", "no_timer_check"}
+			wanted := []string{"AAAAREHEARSAL", "sd_mod", "console=ttyS0,115200", "no_timer_check", "norandmaps"}
 			if on.name == "real" { // the miniature makes no udev rules
 				wanted = append(wanted, "the rule of a rehearsal")
 			}
