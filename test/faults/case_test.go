@@ -136,14 +136,20 @@ func trialOf(seed int64) trial {
 	c.System = pick(dice, behaviours(), func(b behaviour) int { return b.odds })
 	c.Drift = drifts()[dice.IntN(len(drifts()))]
 	for range 1 + dice.IntN(5)/4 {
-		c.Faults = append(c.Faults, strikeOf(dice))
+		c.Faults = append(c.Faults, strikeOf(dice, c.System))
 	}
 	return c
 }
 
-func strikeOf(dice *rand.Rand) strike {
+func strikeOf(dice *rand.Rand, b behaviour) strike {
 	s := strike{fault: pick(dice, faults(), func(f fault) int { return f.odds })}
-	moments := []hive.Activation{hive.Begun, hive.Activating, hive.Activating, hive.Waiting, hive.Waiting, hive.Confirmed, hive.RollingBack, hive.Rebooting}
+	moments := []hive.Activation{hive.Begun, hive.Activating, hive.Activating, hive.Activating, hive.Waiting, hive.Waiting, hive.Confirmed, hive.Confirmed}
+	if b.fate == returns {
+		moments = append(moments, hive.RollingBack, hive.RollingBack, hive.RollingBack)
+	}
+	if b.reboot {
+		moments = append(moments, hive.Rebooting, hive.Rebooting, hive.Rebooting)
+	}
 	s.State = moments[dice.IntN(len(moments))]
 	s.After = time.Duration(dice.IntN(20)) * 100 * time.Millisecond
 	if dice.IntN(3) == 0 {

@@ -323,6 +323,10 @@ func (m *machine) settled(t *testing.T, state hive.ActivationState, err error, o
 			continue
 		}
 		if settling != nil {
+			if time.Until(until) < time.Minute {
+				o.wrong("the next run cannot settle: %v", settling)
+				break
+			}
 			if _, ok := errors.AsType[*remote.ConnectionError](settling); ok && !rebooted && time.Until(until) < 3*time.Minute {
 				o.tell("it is switched off and on by hand")
 				m.host.Reboot(t)

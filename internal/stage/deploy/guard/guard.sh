@@ -560,7 +560,7 @@ switch() { # SYSTEM ACTION
 # ---- what the operator's computer calls
 
 answer() {
-	load
+	load || { echo state=; return; }
 	render | sed '/^wish=/d; $d'
 	remaining=0
 	case $r_state in
@@ -586,9 +586,10 @@ poll() { # RUN OFFSET
 }
 
 refuse() { # REASON
-	r_state=refused r_reason=$1
+	[ "$r_state" = committed ] || r_state=refused
+	r_reason=$1
 	[ "${kept:-no}" = no ] || store
-	rm -rf "$roots" "$work"
+	[ "${ours:-no}" = no ] || rm -rf "$roots" "$work"
 	render | sed '/^wish=/d; $d'
 	exit 0
 }
@@ -599,25 +600,28 @@ begin() { # RUN BY NEW ACTIVATION CONFIRM REBOOT REBOOT-AFTER GENERATION
 		answer
 		exit 0
 	fi
+	room="the record cannot be written to $dir: is there room on the disk?"
+	if [ -e "$work/record" ] && ! store; then # the end of the last run is in memory alone
+		record "$@"
+		refuse "$room"
+	fi
 	record "$@"
-	check_order
+	ours=yes
 	mkdir -p "$work" && chmod 755 "$work" && rm -f "$work"/* || refuse "the folder $work cannot be made"
+	printf %s "$NIXOS_STAGED_HIVE_GUARD" | put "$dir/guard" 2>/dev/null && cp "$dir/guard" "$work/guard" || refuse "$room"
+	check_order
+	kept=yes
 	if [ "$r_new" = "$r_old" ] && [ "$(profile)" = "$r_new" ] && [ "$r_rebootAfter" = 0 ]; then
 		case $r_oldDefault in "$r_new" | '')
-			r_state=committed r_exit=0 r_reason='there was nothing to do'
-			store
-			rm -rf "$work"
-			render | sed '/^wish=/d; $d'
-			exit 0
+			r_state=committed r_exit=0
+			refuse 'there was nothing to do'
 			;;
 		esac
 	fi
-	kept=yes
 	rm -f "$dir/log"
-	if ! printf %s "$NIXOS_STAGED_HIVE_GUARD" | put "$dir/guard" || ! cp "$dir/guard" "$work/guard" || ! store; then
-		rm -f "$dir/record"
+	if ! store; then
 		kept=no
-		refuse "the record cannot be written to $dir: is there room on the disk?"
+		refuse "$room"
 	fi
 	mkdir -p "$roots" && ln -sfn "$r_new" "$roots/new" && ln -sfn "$r_old" "$roots/old" && ln -sfn "${r_oldDefault:-$r_old}" "$roots/default" ||
 		refuse "the new system cannot be kept from the garbage collector"
