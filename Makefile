@@ -12,9 +12,10 @@ LINTER := $(GO) tool -modfile=tools/go.mod golangci-lint
 
 BASE := 0
 POINTS := 200
+CASES := 200
 MINUTES := 0
 
-.PHONY: help demo lab trials matrix test build lint docs bench clean ensure-go ensure-programs
+.PHONY: help demo lab trials matrix faults test build lint docs bench clean ensure-go ensure-programs
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -33,6 +34,10 @@ trials: ensure-programs build ## hard installations of real NixOS in virtual mac
 matrix: ensure-programs ## installations that lose power, in virtual machines (POINTS=200 from BASE=0; BASE=-1: the day's; MINUTES=N: no new point after that)
 	@scripts/ensure-programs.sh qemu-system-x86_64 qemu-img ssh patchelf gcc mcopy
 	@scripts/with-nix.sh $(GO) test ./test/matrix -run TestCrash -count=1 -v -timeout 12h -matrix.base=$(BASE) -matrix.points=$(POINTS) -matrix.minutes=$(MINUTES)
+
+faults: ensure-programs ## activations of hosts on which something goes wrong, as root (CASES=200 from BASE=0)
+	@scripts/ensure-programs.sh debootstrap nft ssh sudo ip
+	@scripts/with-nix.sh $(GO) test ./test/faults -count=1 -v -timeout 12h -faults.limit=11h -faults.base=$(BASE) -faults.cases=$(CASES)
 
 test: ensure-programs ## set up, and run all tests
 	@scripts/with-nix.sh scripts/test.sh

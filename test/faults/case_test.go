@@ -156,6 +156,9 @@ func strikeOf(dice *rand.Rand, b behaviour) strike {
 		s.After = 0
 	}
 	s.For = time.Duration(500+dice.IntN(4000)) * time.Millisecond
+	if s.State == hive.Begun && s.fate == confirms {
+		s.fate = either // a guard that cannot be started is refused
+	}
 	switch s.kind {
 	case "link cut after some bytes": // the script goes over with the first call
 		s.State, s.Bytes = "", int64(500+dice.IntN(80_000))
@@ -190,10 +193,10 @@ func (c trial) fate() fate {
 	}
 	all := confirms
 	for _, s := range c.Faults {
-		switch {
-		case s.fate == returns:
+		switch s.fate {
+		case returns:
 			return returns
-		case s.fate == either:
+		case either:
 			all = either
 		}
 	}

@@ -168,6 +168,7 @@ type outcome struct {
 func (o *outcome) tell(format string, args ...any) {
 	o.story = append(o.story, fmt.Sprintf(format, args...))
 }
+
 func (o *outcome) wrong(format string, args ...any) {
 	o.problems = append(o.problems, fmt.Sprintf(format, args...))
 }
@@ -287,12 +288,12 @@ func (m *machine) activate(t *testing.T, c trial, path string, o *outcome) (hive
 	var striking sync.WaitGroup
 	for _, s := range c.Faults {
 		if s.State == "" {
-			m.inject(t, over, s, o, kill, interrupt)
+			m.inject(over, t, s, o, kill, interrupt)
 			continue
 		}
 		striking.Go(func() {
 			if m.await(over, s) {
-				m.inject(t, over, s, o, kill, interrupt)
+				m.inject(over, t, s, o, kill, interrupt)
 			}
 		})
 	}

@@ -59,7 +59,7 @@ func (m *machine) await(ctx context.Context, s strike) bool {
 }
 
 // inject does what the strike says. Nothing here waits for long, except for what ends by itself.
-func (m *machine) inject(t *testing.T, over context.Context, s strike, o *outcome, kill, interrupt func()) {
+func (m *machine) inject(over context.Context, t *testing.T, s strike, o *outcome, kill, interrupt func()) {
 	h := m.host
 	units := func(verb string, roles ...string) {
 		for _, role := range roles {

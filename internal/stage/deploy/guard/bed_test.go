@@ -96,7 +96,7 @@ func (b *bed) said() string {
 }
 
 // activate fails the test unless it ends in the wanted state with the wanted reason.
-func (b *bed) activate(t *testing.T, ctx context.Context, o guard.Order, want hive.Activation, reason string) hive.ActivationState {
+func (b *bed) activate(ctx context.Context, t *testing.T, o guard.Order, want hive.Activation, reason string) hive.ActivationState {
 	t.Helper()
 	got, err := b.guard.Activate(ctx, o)
 	if err != nil {

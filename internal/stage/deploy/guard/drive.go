@@ -158,7 +158,7 @@ func (h Host) ask(ctx context.Context, c run.Command) (answer, error) {
 	defer cancel()
 	out, err := run.Output(ctx, h.Root, c)
 	if err != nil {
-		return answer{}, err //nolint:wrapcheck // the callers say what they asked for
+		return answer{}, err
 	}
 	return parseAnswer(out)
 }
@@ -170,15 +170,13 @@ func wholeSeconds(d time.Duration) string {
 	return strconv.FormatInt(int64(max(1, (d+time.Second-1)/time.Second)), 10)
 }
 
-// pause waits, or returns false when ctx ends.
-func pause(ctx context.Context, d time.Duration) bool {
+// pause waits, until ctx ends at most.
+func pause(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-ctx.Done():
-		return false
 	case <-t.C:
-		return true
 	}
 }
 

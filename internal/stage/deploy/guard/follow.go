@@ -76,7 +76,7 @@ func (f *following) follow(ctx context.Context, a answer) (hive.ActivationState,
 	f.note(a)
 	for {
 		if f.last.State.Ends() {
-			f.poll(ctx) // the rest of the log
+			_ = f.poll(ctx) // the rest of the log, where it can still be had
 			return f.last.ActivationState, nil
 		}
 		before := f.last.State

@@ -19,7 +19,7 @@ func TestActivate(t *testing.T) {
 			t.Parallel()
 			b := newBed(t, suite)
 			path := b.add(t, system.Spec{Name: "next", Slow: 2 * time.Second})
-			got := b.activate(t, t.Context(), b.order(path), hive.Committed, "")
+			got := b.activate(t.Context(), t, b.order(path), hive.Committed, "")
 			b.on(t, path, 2)
 			if got.Exit != 0 || got.Old != b.base || got.OldGeneration != 1 || got.By != "somebody@test" {
 				t.Errorf("the record: %+v", got)
@@ -40,18 +40,18 @@ func TestActivateAGeneration(t *testing.T) {
 	t.Parallel()
 	b := newBed(t, hosts.Trixie)
 	path := b.add(t, system.Spec{Name: "next"})
-	b.activate(t, t.Context(), b.order(path), hive.Committed, "")
+	b.activate(t.Context(), t, b.order(path), hive.Committed, "")
 	o := b.order(b.base)
 	o.Generation = 2
-	b.activate(t, t.Context(), o, hive.Refused, "generation 2 is not the system")
+	b.activate(t.Context(), t, o, hive.Refused, "generation 2 is not the system")
 	o = b.order(b.base)
 	o.Generation = 1
-	b.activate(t, t.Context(), o, hive.Committed, "")
+	b.activate(t.Context(), t, o, hive.Committed, "")
 	b.on(t, b.base, 1)
 	b.before = system.Read(t, b.host)
 	o = b.order(path)
 	o.Generation, o.Check = 2, func(context.Context) error { return errors.New("sick") }
-	b.activate(t, t.Context(), o, hive.RolledBack, "sick")
+	b.activate(t.Context(), t, o, hive.RolledBack, "sick")
 	b.unchanged(t)
 	if links := b.host.Sh(t, "cd /nix/var/nix/profiles; echo system*"); links != "system system-1-link system-2-link" {
 		t.Errorf("profiles: %s", links)
@@ -81,7 +81,7 @@ func TestWhatMakesAHostGoBack(t *testing.T) {
 			o.Activation = 4 * time.Second
 		}
 		began := time.Now()
-		b.activate(t, t.Context(), o, hive.RolledBack, tt.reason)
+		b.activate(t.Context(), t, o, hive.RolledBack, tt.reason)
 		t.Logf("%s: %s", tt.spec.Name, time.Since(began))
 		b.unchanged(t)
 	}

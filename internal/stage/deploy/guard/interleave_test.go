@@ -65,13 +65,13 @@ func TestWhateverIsKilledTheHostIsConfirmedOrGoesBack(t *testing.T) {
 		o := at(b.order(slow), tt.state, tt.do)
 		o.Check = func(context.Context) error { return tt.check }
 		began := time.Now()
-		b.activate(t, t.Context(), o, tt.want, tt.reason)
+		b.activate(t.Context(), t, o, tt.want, tt.reason)
 		b.unchanged(t)
 		t.Logf("%s: %.1f s", tt.name, time.Since(began).Seconds())
 	}
 	// The last one goes well although the guard is killed twice.
 	o := at(at(b.order(slow), hive.Activating, func() { b.kill(t, "activate") }), hive.Waiting, func() { b.kill(t, "watch") })
-	b.activate(t, t.Context(), o, hive.Committed, "")
+	b.activate(t.Context(), t, o, hive.Committed, "")
 	b.on(t, slow, 2)
 }
 
@@ -79,9 +79,9 @@ func TestWhatIsRefusedChangesNothing(t *testing.T) {
 	t.Parallel()
 	b := newBed(t, hosts.Trixie)
 	good := b.add(t, system.Spec{Name: "good"})
-	b.activate(t, t.Context(), b.order(system.Build(t, b.lab.Controller, system.Spec{Name: "elsewhere"})), hive.Refused, "not in the host's store")
+	b.activate(t.Context(), t, b.order(system.Build(t, b.lab.Controller, system.Spec{Name: "elsewhere"})), hive.Refused, "not in the host's store")
 	b.unchanged(t)
-	b.activate(t, t.Context(), b.order(b.add(t, system.Spec{Name: "inhibited", Inhibit: true})), hive.Refused, "needs a reboot")
+	b.activate(t.Context(), t, b.order(b.add(t, system.Spec{Name: "inhibited", Inhibit: true})), hive.Refused, "needs a reboot")
 	b.unchanged(t)
 	b.host.Sh(t, `systemd-run -q --unit=lock sh -c 'exec 9>/run/nixos/$1; flock 9; exec sleep 1000' - switch-to-configuration.lock
 until ! flock -n /run/nixos/switch-to-configuration.lock true; do sleep 0.1; done`)
@@ -107,7 +107,7 @@ func TestAFullDisk(t *testing.T) {
 	fill := func() { b.host.Sh(t, "cat /dev/zero >/filler 2>/dev/null; ! echo x >>/filler-2 || exit 1") }
 	empty := func() { b.host.Sh(t, "rm -f /filler /filler-2") }
 	fill()
-	b.activate(t, t.Context(), b.order(path), hive.Refused, "room on the disk")
+	b.activate(t.Context(), t, b.order(path), hive.Refused, "room on the disk")
 	empty()
 	b.unchanged(t)
 	for _, state := range []hive.Activation{hive.Activating, hive.Waiting} {
@@ -125,7 +125,7 @@ func TestAFullDisk(t *testing.T) {
 			t.Errorf("the record: %+v, %v", last, err)
 		}
 	}
-	b.activate(t, t.Context(), b.order(path), hive.Committed, "")
+	b.activate(t.Context(), t, b.order(path), hive.Committed, "")
 	b.on(t, path, 2)
 }
 
@@ -147,7 +147,7 @@ func TestTwoOperators(t *testing.T) {
 		}
 		return nil
 	}
-	b.activate(t, t.Context(), o, hive.Committed, "")
+	b.activate(t.Context(), t, o, hive.Committed, "")
 	if state, err := b.guard.Settle(t.Context()); state != nil || err != nil {
 		t.Errorf("nothing is to be settled: %+v, %v", state, err)
 	}
@@ -159,7 +159,7 @@ func TestAnInterruptedOperatorGoesBack(t *testing.T) {
 	slow := b.add(t, system.Spec{Name: "slow", Slow: 5 * time.Second})
 	for _, state := range []hive.Activation{hive.Activating, hive.Waiting} {
 		ctx, cancel := context.WithCancel(t.Context())
-		b.activate(t, ctx, at(b.order(slow), state, cancel), hive.RolledBack, "interrupted")
+		b.activate(ctx, t, at(b.order(slow), state, cancel), hive.RolledBack, "interrupted")
 		b.unchanged(t)
 		cancel()
 	}
@@ -210,21 +210,21 @@ func TestWhatWasDifferentBeforeIsPutBack(t *testing.T) {
 		t.Fatalf("the drift: %+v", b.before)
 	}
 	links := b.host.Sh(t, "ls -l --time-style=full-iso /nix/var/nix/profiles/system-*; ls /boot/loader/entries")
-	b.activate(t, t.Context(), b.order(loaderless), hive.RolledBack, "boot loader cannot be written")
+	b.activate(t.Context(), t, b.order(loaderless), hive.RolledBack, "boot loader cannot be written")
 	b.unchanged(t)
 	if now := b.host.Sh(t, "ls -l --time-style=full-iso /nix/var/nix/profiles/system-*; ls /boot/loader/entries"); now != links {
 		t.Errorf("links and entries were\n%s\nare\n%s", links, now)
 	}
 	// What is current already is only made what the next boot takes.
 	log := system.Log(t, b.host)
-	b.activate(t, t.Context(), b.order(drifted), hive.Committed, "")
+	b.activate(t.Context(), t, b.order(drifted), hive.Committed, "")
 	b.on(t, drifted, 3)
 	if more := strings.TrimPrefix(system.Log(t, b.host), log); strings.Contains(more, "test") {
 		t.Errorf("it was activated again: %s", more)
 	}
-	b.activate(t, t.Context(), b.order(drifted), hive.Committed, "nothing to do")
+	b.activate(t.Context(), t, b.order(drifted), hive.Committed, "nothing to do")
 	b.on(t, drifted, 3)
-	b.activate(t, t.Context(), b.order(second), hive.Committed, "")
+	b.activate(t.Context(), t, b.order(second), hive.Committed, "")
 	b.on(t, second, 4)
 }
 
@@ -232,7 +232,7 @@ func TestAFailedUnitIsForTheChecksToJudge(t *testing.T) {
 	t.Parallel()
 	b := newBed(t, hosts.Bookworm)
 	bad := b.add(t, system.Spec{Name: "bad", Units: map[string]string{"bad.service": "[Service]\nType=oneshot\nExecStart=/bin/false\n"}})
-	if got := b.activate(t, t.Context(), b.order(bad), hive.Committed, ""); got.Exit != 4 {
+	if got := b.activate(t.Context(), t, b.order(bad), hive.Committed, ""); got.Exit != 4 {
 		t.Errorf("exit code %d, want 4", got.Exit)
 	}
 	b.on(t, bad, 2)

@@ -62,7 +62,7 @@ func TestAGuardedReboot(t *testing.T) {
 			o = at(o, hive.Confirmed, tt.do)
 		}
 		began := time.Now()
-		b.activate(t, t.Context(), o, hive.RolledBack, tt.reason)
+		b.activate(t.Context(), t, o, hive.RolledBack, tt.reason)
 		b.unchanged(t)
 		t.Logf("%s: %.1f s, %s", tt.name, time.Since(began).Seconds(), b.states())
 	}
@@ -70,7 +70,7 @@ func TestAGuardedReboot(t *testing.T) {
 		path := b.add(t, spec)
 		o := b.order(path)
 		o.RebootAfter = true
-		b.activate(t, t.Context(), o, hive.Committed, "")
+		b.activate(t.Context(), t, o, hive.Committed, "")
 		b.on(t, path, 2+i)
 		if got := system.Read(t, b.host); got.Booted != path {
 			t.Errorf("booted %s, want %s", got.Booted, path)
