@@ -31,9 +31,10 @@ trials: ensure-programs build ## hard installations of real NixOS in virtual mac
 	@scripts/ensure-programs.sh qemu-system-x86_64 qemu-img ssh patchelf gcc
 	@scripts/with-nix.sh scripts/lab-trials.sh $(PROGRAM) $(TRIALS)
 
-matrix: ensure-programs ## installations that lose power, in virtual machines (POINTS=200 from BASE=0; BASE=-1: the day's; MINUTES=N: no new point after that)
+matrix: ensure-programs ## installations that lose power, in virtual machines, and faults (POINTS=200 from BASE=0; BASE=-1: the day's; MINUTES=N: no new point after that)
 	@scripts/ensure-programs.sh qemu-system-x86_64 qemu-img ssh patchelf gcc mcopy
 	@scripts/with-nix.sh $(GO) test ./test/matrix -run TestCrash -count=1 -v -timeout 12h -matrix.base=$(BASE) -matrix.points=$(POINTS) -matrix.minutes=$(MINUTES)
+	@test $(MINUTES) != 0 || $(MAKE) --no-print-directory faults
 
 faults: ensure-programs ## activations of hosts on which something goes wrong, as root (CASES=200 from BASE=0)
 	@scripts/ensure-programs.sh debootstrap nft ssh sudo ip

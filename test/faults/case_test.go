@@ -156,9 +156,6 @@ func strikeOf(dice *rand.Rand, b behaviour) strike {
 		s.After = 0
 	}
 	s.For = time.Duration(500+dice.IntN(4000)) * time.Millisecond
-	if s.State == hive.Begun && s.fate == confirms {
-		s.fate = either // a guard that cannot be started is refused
-	}
 	switch s.kind {
 	case "link cut after some bytes": // the script goes over with the first call
 		s.State, s.Bytes = "", int64(500+dice.IntN(80_000))
@@ -168,6 +165,9 @@ func strikeOf(dice *rand.Rand, b behaviour) strike {
 		if dice.IntN(3) == 0 {
 			s.State = ""
 		}
+	}
+	if s.State == hive.Begun && s.fate == confirms {
+		s.fate = either // a guard that cannot be started is refused
 	}
 	return s
 }
