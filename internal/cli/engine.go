@@ -11,6 +11,7 @@ import (
 
 	"nixos-staged-hive/internal/colmena"
 	"nixos-staged-hive/internal/hive"
+	"nixos-staged-hive/internal/nix"
 	"nixos-staged-hive/internal/remote"
 	"nixos-staged-hive/internal/run"
 	"nixos-staged-hive/internal/stage/workspace"
@@ -145,14 +146,37 @@ func (h *house) streams(job *colmena.Job) {
 	job.Getenv = os.Getenv
 }
 
-// findColmena is the one on PATH, else one that is built from the pinned nixpkgs.
+// programsFolder holds, in a workspace's state, links to programs that were built for it.
+const programsFolder = "programs"
+
+// findColmena is the one on PATH, else that of the pinned nixpkgs, a store path, which is built once.
 func (h *house) findColmena(ctx context.Context, w *workspace.Workspace, nixpkgs string) (colmena.Tool, error) {
 	tool, err := colmena.Find(ctx, h.run, "")
-	if missing, ok := errors.AsType[*run.MissingError](err); ok {
-		_ = missing
-		return colmena.Tool{}, err
+	missing, ok := errors.AsType[*run.MissingError](err)
+	if !ok {
+		return tool, err
 	}
-	return tool, err
+	link := w.File(workspace.StateName, programsFolder, "colmena-"+filepath.Base(nixpkgs))
+	if _, err := os.Stat(filepath.Join(link, "bin", colmena.Program)); err != nil {
+		if err := h.buildColmena(ctx, nixpkgs, link); err != nil {
+			return colmena.Tool{}, &refusal{fmt.Errorf("%w, and the pinned nixpkgs gives none: %w", missing, err), missing.Hint, codeMissing}
+		}
+	}
+	return colmena.Find(ctx, h.run, filepath.Join(link, "bin", colmena.Program))
+}
+
+func (h *house) buildColmena(ctx context.Context, nixpkgs, link string) error {
+	h.ui.Note("colmena is not on PATH: it is built or fetched from the pinned nixpkgs")
+	if err := os.MkdirAll(filepath.Dir(link), 0o755); err != nil {
+		return err
+	}
+	sink, end := h.progress()
+	defer end()
+	_, err := nix.Client{Run: h.run}.Build(ctx, nix.Build{
+		File: filepath.Join(nixpkgs, "default.nix"), Attrs: []string{colmena.Program}, Links: map[string]string{colmena.Program: link},
+		Progress: sink, Task: "build colmena",
+	})
+	return err
 }
 
 // asksForPassword tells whether Colmena will most likely want a password for what it is asked to do, by the facts of the hosts. A person

@@ -106,7 +106,7 @@ func (f *field) atWith(env []string, in io.Reader, args ...string) ended {
 // built makes a system the one that was built last for a host, as Colmena's --keep-result does.
 func (f *field) built(name, path string) {
 	f.Helper()
-	dir := f.path("generated/.gcroots")
+	dir := f.path(".staged-hive/colmena/.gcroots")
 	link := filepath.Join(dir, "node-"+name)
 	_ = os.Remove(link)
 	if err := errors.Join(os.MkdirAll(dir, 0o755), os.Symlink(path, link)); err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -96,10 +95,11 @@ func (h *house) gc(ctx context.Context, patterns []string, o gcOptions) error {
 		return err
 	}
 	defer f.access.Close() //nolint:errcheck // files of this run
-	root, err := h.rooted(ctx, f, o.password)
+	sudo, err := h.sudoFor(ctx, f.hosts, o.password)
 	if err != nil {
 		return err
 	}
+	root := f.rooted(sudo)
 	var all, work []*survey.Sweep
 	for _, host := range f.hosts {
 		all = append(all, &survey.Sweep{Host: host.Name, Root: root(host)})
@@ -205,26 +205,38 @@ func count(n int, thing string) string {
 	return fmt.Sprintf("%d %ss", n, thing)
 }
 
-// rooted gives runners that are root on the hosts of a fleet, by what the facts say of sudo there. A person is asked for the password before
-// progress is drawn on the terminal.
-func (h *house) rooted(ctx context.Context, f fleet, p passwordOptions) (func(hive.Host) run.Runner, error) {
+// rooted gives runners that are root on the hosts of a fleet.
+func (f fleet) rooted(sudo func(name string) remote.Sudo) func(hive.Host) run.Runner {
+	return func(host hive.Host) run.Runner { return f.access.Elevated(host.Name, sudo(host.Name)) }
+}
+
+// sudoFor says how commands become root on hosts, by what the facts say of sudo there. A person is asked for the password before progress is
+// drawn on the terminal.
+func (h *house) sudoFor(ctx context.Context, hosts []hive.Host, p passwordOptions) (func(name string) remote.Sudo, error) {
 	if err := p.check(); err != nil {
 		return nil, err
 	}
-	sudo := h.sudo(p)
-	asks := slices.ContainsFunc(f.hosts, func(host hive.Host) bool { return host.Deployer.Sudo == remote.SudoPassword })
-	if asks && p.command == "" && p.file == "" && h.ui.InTerminal && h.ui.ErrTerminal {
-		word, err := h.ui.AskSecret(ctx, "Password for sudo on the hosts")
-		if err != nil {
-			return nil, err
-		}
-		sudo = remote.NewOnePassword(func(context.Context) (string, error) { return word, nil }).For
-	}
-	return func(host hive.Host) run.Runner {
+	free := map[string]remote.Sudo{}
+	asks := false
+	for _, host := range hosts {
 		switch host.Deployer.Sudo {
 		case remote.SudoRoot, remote.SudoFree:
-			return f.access.Elevated(host.Name, remote.Sudo{Mode: host.Deployer.Sudo})
+			free[host.Name] = remote.Sudo{Mode: host.Deployer.Sudo}
+		case remote.SudoPassword:
+			asks = true
 		}
-		return f.access.Elevated(host.Name, sudo(host.Name))
+	}
+	if asks {
+		var err error
+		if p, err = h.askBefore(ctx, p); err != nil {
+			return nil, err
+		}
+	}
+	sudo := h.sudo(p)
+	return func(name string) remote.Sudo {
+		if known, ok := free[name]; ok {
+			return known
+		}
+		return sudo(name)
 	}, nil
 }

@@ -37,7 +37,7 @@ Our own flags stand before the subcommand.
 	passwordFlags(&p, cmd)
 	generate := generateCommand(h, &o)
 	generate.GroupID = ""
-	cmd.AddCommand(generate, statusCommand(h), diffCommand(h), sshCommand(h), gcCommand(h), rollbackCommand(h))
+	cmd.AddCommand(generate, deployCommand(h, &skip, &o), statusCommand(h), diffCommand(h), sshCommand(h), gcCommand(h), rollbackCommand(h))
 	for _, s := range colmena.Subcommands() {
 		cmd.AddCommand(&cobra.Command{
 			Use:                s.Name + " [COLMENA ARGUMENTS]",
@@ -84,6 +84,11 @@ func (h *house) colmena(ctx context.Context, subcommand string, words []string, 
 		return err
 	}
 	defer access.Close() //nolint:errcheck // a temporary folder that stays is swept by the next run
+	if asksForPassword(call, hosts) {
+		if p, err = h.askBefore(ctx, p); err != nil {
+			return err
+		}
+	}
 	e, err := h.engine(ctx, w, hosts, access, h.sudo(p))
 	if err != nil {
 		return err
@@ -94,6 +99,16 @@ func (h *house) colmena(ctx context.Context, subcommand string, words []string, 
 		return err
 	}
 	return h.ended(outcome)
+}
+
+// askBefore asks a person for the password before Colmena draws on the terminal. Where nobody sits, it is asked for when it is needed.
+func (h *house) askBefore(ctx context.Context, p passwordOptions) (passwordOptions, error) {
+	if p.command != "" || p.file != "" || !h.ui.InTerminal || !h.ui.ErrTerminal {
+		return p, nil
+	}
+	word, err := h.ui.AskSecret(ctx, askPassword)
+	p.typed = word
+	return p, err
 }
 
 // colmenaAlone is for what Colmena answers without a hive, such as --help.

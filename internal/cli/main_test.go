@@ -31,6 +31,9 @@ const program = "nixos-staged-hive"
 func TestMain(m *testing.M) {
 	standin.MainIfAsked()
 	main := func() { os.Exit(cli.Main(os.Args, os.Stdin, os.Stdout, os.Stderr, os.Environ())) }
+	if filepath.Base(os.Args[0]) == "ssh" { // not by testscript, which would put it onto everybody's PATH
+		main()
+	}
 	testscript.Main(m, map[string]func(){
 		program: main,
 		// its names on a medium

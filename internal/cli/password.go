@@ -20,7 +20,10 @@ import (
 type passwordOptions struct {
 	command string // for a shell, with the host's name as $1
 	file    string // its first line; - is stdin
+	typed   string // what was asked for already; empty if it was not
 }
+
+const askPassword = "Password for sudo on the hosts"
 
 // passwordFlags are those of every command that becomes root on hosts.
 func passwordFlags(o *passwordOptions, cmd *cobra.Command) {
@@ -43,7 +46,10 @@ func (h *house) sudo(o passwordOptions) func(host string) remote.Sudo {
 		return h.passwordCommand(o.command)
 	}
 	ask := func(ctx context.Context) (string, error) {
-		return h.ui.AskSecret(ctx, "Password for sudo on the hosts")
+		if o.typed != "" {
+			return o.typed, nil
+		}
+		return h.ui.AskSecret(ctx, askPassword)
 	}
 	switch o.file {
 	case "":

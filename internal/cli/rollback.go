@@ -74,13 +74,13 @@ func (h *house) rollback(ctx context.Context, patterns []string, o rollbackOptio
 	if err != nil {
 		return err
 	}
-	root, err := h.rooted(ctx, f, o.password)
+	sudo, err := h.sudoFor(ctx, f.hosts, o.password)
 	if err != nil {
 		return err
 	}
 	show := h.screening()
 	defer func() { show.end() }()
-	reach := reached{fleet: f, root: root}
+	reach := reached{fleet: f, root: f.rooted(sudo)}
 	back := survey.Rollback{Root: reach.Root, To: o.to, Generations: map[string]int{}}
 	report, err := deploy.Deployment{
 		Hosts: goingBack(f.hosts, o.checks), Hive: names, Local: h.run, Fleet: reach, Engine: back, Generations: back.Generations,

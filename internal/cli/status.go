@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -215,15 +214,8 @@ func deployed(runs []deploy.Report, name string) []string {
 	return slices.DeleteFunc(all, func(path string) bool { return path == "" })
 }
 
-// built is the system that was built for a host last, as Colmena keeps it with --keep-result. Empty where there is none.
-func (f fleet) built(name string) string {
-	link := filepath.Join(f.workspace.File("generated"), ".gcroots", "node-"+name)
-	path, err := os.Readlink(link)
-	if err != nil {
-		return ""
-	}
-	return path
-}
+// built is the system that was built for a host last. Empty where there is none.
+func (f fleet) built(name string) string { return builtSystem(f.workspace, name) }
 
 // systemsOf evaluates to the systems of the hosts that the variable names, by name. Nothing is built for it.
 const (

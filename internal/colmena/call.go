@@ -16,9 +16,8 @@ type Subcommand struct {
 func Subcommands() []Subcommand {
 	return []Subcommand{
 		{"build", "build", "build the full systems here, change nothing on the hosts"},
-		{"deploy", "apply", "build, push and activate the full systems"},
 		{"deploy-local", "apply-local", "build and activate this machine's own system"},
-		{"apply", "apply", "the same as deploy, by Colmena's name"},
+		{"apply", "apply", "build, push and activate by Colmena alone, without the guard of deploy"},
 		{"apply-local", "apply-local", "the same as deploy-local, by Colmena's name"},
 		{"upload-keys", "upload-keys", "upload the secrets of deployment.keys"},
 		{"exec", "exec", "run a command on the hosts"},
@@ -172,6 +171,25 @@ type option struct {
 	long   string // without hyphens; empty if it has only a short form
 	short  byte   // 0 if it has only a long form
 	values int    // words that follow it
+}
+
+// FlagWords is how many words a flag of Colmena takes, itself included; 0 is no flag of Colmena's.
+func FlagWords(word string) int {
+	name, long := strings.CutPrefix(word, "--")
+	name, _, attached := strings.Cut(name, "=")
+	o, known := find(func(o option) bool {
+		if long {
+			return o.long == name && name != ""
+		}
+		return len(word) > 1 && o.short == word[1]
+	})
+	switch {
+	case !known:
+		return 0
+	case attached || !long && len(word) > 2:
+		return 1
+	}
+	return 1 + o.values
 }
 
 // find looks in the options of all subcommands, from the help of 0.4.0 and 0.5.0-pre and tries of the hidden ones. Colmena accepts no

@@ -49,15 +49,26 @@ func (b *Butler) open(program string) error {
 	if err := os.Symlink(program, filepath.Join(b.dir, "ssh")); err != nil {
 		return err
 	}
-	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: b.socket(), Net: "unix"})
+	return nearSocket(b.socket(), func(name string) (err error) {
+		if b.listener, err = net.ListenUnix("unix", &net.UnixAddr{Name: name, Net: "unix"}); err != nil {
+			return err
+		}
+		b.listener.SetUnlinkOnClose(false) // it goes with its folder
+		return os.Chmod(b.socket(), 0o600)
+	})
+}
+
+func (b *Butler) socket() string { return filepath.Join(b.dir, "socket") }
+
+// nearSocket gives a short name for a socket, as long as do runs: of its path the kernel takes 107 bytes (unix(7)).
+func nearSocket(path string, do func(name string) error) error {
+	dir, err := os.Open(filepath.Dir(path))
 	if err != nil {
 		return err
 	}
-	b.listener = listener
-	return os.Chmod(b.socket(), 0o600)
+	defer dir.Close() //nolint:errcheck // only a way to the socket
+	return do(fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), filepath.Base(path)))
 }
-
-func (b *Butler) socket() string { return filepath.Join(b.dir, "s") } // of 108 bytes that a socket's path may have
 
 // Runner runs programs on this machine with the Butler at their service.
 func (b *Butler) Runner(local run.Runner, path string) run.Runner {

@@ -230,7 +230,11 @@ type visit struct {
 }
 
 func (v *visit) password(ctx context.Context) (string, error) {
-	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", v.socket)
+	var conn net.Conn
+	err := nearSocket(v.socket, func(name string) (err error) {
+		conn, err = (&net.Dialer{}).DialContext(ctx, "unix", name)
+		return err
+	})
 	if err != nil {
 		return "", fmt.Errorf("ask for the password of sudo: %w", err)
 	}

@@ -1,3 +1,4 @@
+#!/bin/sh
 # What a system would change on this host. It changes nothing. Arguments: the system that runs, the new one.
 # Each line is a word and what it says; the last one says that the answer is whole.
 from=$1 to=$2

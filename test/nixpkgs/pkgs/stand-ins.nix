@@ -181,6 +181,8 @@ in
     shadow = standIn "shadow-4.14.6" { passthru.shellPath = "/bin/nologin"; };
     shellcheck = standIn "shellcheck-0.10.0" { };
     runtimeShell = "/bin/sh";
+    # says its version, and what it was called with
+    colmena = pkgs.writeShellScriptBin "colmena" ''case $1 in --version) echo "Colmena 0.4.0";; *) echo "miniature colmena: $*";; esac'';
     zfs = standIn "zfs-user-2.2.4" {
       version = "2.2.4";
       passthru.latestCompatibleLinuxPackages = pkgs.linuxKernel.packages.linux_6_8;
