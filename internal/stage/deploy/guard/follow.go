@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"nixos-staged-hive/internal/hive"
-	"nixos-staged-hive/internal/remote"
 )
 
 // following is one activation, seen from the operator's computer.
@@ -27,7 +26,8 @@ type following struct {
 	settling bool            // nothing is confirmed
 }
 
-// begin starts the run on the host. Whether it began is found out also when the connection ended at the wrong moment.
+// begin orders the run. An order that is not followed by "proceed" over another connection changes nothing, so that an error is always
+// of a host that stays as it is, also where the order arrives in spite of it, or later.
 func (f *following) begin(ctx context.Context) (answer, error) {
 	o := f.order
 	reboot := map[bool]string{true: "1", false: "0"}[o.RebootAfter]
@@ -54,20 +54,11 @@ func (f *following) begin(ctx context.Context) (answer, error) {
 		case err == nil:
 			err = errors.New("the guard's script said nothing")
 		}
-		if definite(err) || !begunPerhaps(err) && time.Since(tried) > f.host.patience() {
+		if definite(err) || time.Since(tried) > f.host.patience() {
 			return answer{}, fmt.Errorf("begin the activation of %s: %w", f.host.Name, err)
-		}
-		if time.Since(tried) > f.host.patience()+o.Activation+o.Confirm {
-			return answer{}, &UnknownError{Host: f.host.Name, Err: err}
 		}
 		pause(ctx, longPause)
 	}
-}
-
-// begunPerhaps is false where no command can have run.
-func begunPerhaps(err error) bool {
-	lost, ok := errors.AsType[*remote.ConnectionError](err)
-	return !ok || lost.Reason == remote.Lost
 }
 
 // follow looks at the record until it has ended.
@@ -114,6 +105,8 @@ func (f *following) step(ctx context.Context) error {
 	}
 	switch {
 	case f.settling || !f.open():
+	case f.why == "" && f.last.State == hive.Begun:
+		f.tell(f.host.call(context.WithoutCancel(ctx), "proceed", f.order.Run))
 	case f.why != "":
 		f.tell(f.host.call(context.WithoutCancel(ctx), "back", f.order.Run, oneLine(f.why)))
 	case f.current():

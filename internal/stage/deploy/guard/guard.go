@@ -88,14 +88,11 @@ func (e *LockedError) Error() string {
 // goes back by itself, or at its next boot.
 type UnknownError struct {
 	Host  string
-	State hive.ActivationState // the last that was heard of; without Run, nothing was
+	State hive.ActivationState // the last that was heard of
 	Err   error                // why it cannot be asked
 }
 
 func (e *UnknownError) Error() string {
-	if e.State.Run == "" {
-		return fmt.Sprintf("%s: does not answer, and it is not known whether the activation began: %v", e.Host, e.Err)
-	}
 	return fmt.Sprintf("%s: does not answer since it was %s: %v", e.Host, e.State.State, e.Err)
 }
 

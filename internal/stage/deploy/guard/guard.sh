@@ -20,10 +20,10 @@ export PATH LC_ALL HOME
 
 # The record. Numbers are seconds; deadline counts from the start of the kernel.
 fields='run by state new old oldLink oldProfile oldGeneration oldDefault lastGeneration bootId begun exit reason activation'
-fields="$fields confirm reboot rebootAfter generation deadline touched committing reboots wish"
+fields="$fields confirm reboot rebootAfter generation deadline going touched committing reboots wish"
 r_run='' r_by='' r_state='' r_new='' r_old='' r_oldLink='' r_oldProfile='' r_oldGeneration=0 r_oldDefault='' r_lastGeneration=0 r_bootId=''
 r_begun='' r_exit=-1 r_reason='' r_activation=600 r_confirm=120 r_reboot=600 r_rebootAfter=0 r_deadline=0 r_touched=0 r_committing=0
-r_reboots=0 r_wish='' r_generation=0
+r_reboots=0 r_wish='' r_generation=0 r_going=0
 
 # ---- the record
 
@@ -208,6 +208,13 @@ say() { printf '%s\n' "$*" >>"$work/log" 2>/dev/null; }
 begun() {
 	if [ -n "$r_wish" ]; then move begun 'rolling back' "$r_activation" "$r_wish"; return; fi
 	if restarted; then move begun 'rolling back' "$r_activation" "the host restarted before anything was changed"; return; fi
+	# An order may come minutes late: what was sent goes on being sent by the kernel of a computer whose ssh has given up. So
+	# nothing is changed until a second connection says that somebody is there.
+	if [ "$r_going" = 0 ]; then
+		if [ "$(now)" -ge "$r_deadline" ]; then move begun refused 0 "the order came, and nobody after it"; return; fi
+		sleep 0.1 8<&-
+		return
+	fi
 	if [ "$r_new" = "$r_old" ]; then
 		r_exit=0
 		take exit 0 && move begun waiting "$r_confirm"
@@ -634,7 +641,7 @@ begin() { # RUN BY NEW ACTIVATION CONFIRM REBOOT REBOOT-AFTER GENERATION
 # record writes down what the host has.
 record() {
 	r_run=$1 r_by=$2 r_new=$3 r_activation=$4 r_confirm=$5 r_reboot=$6 r_rebootAfter=$7 r_generation=$8
-	r_state=begun r_exit=-1 r_reason='' r_touched=0 r_committing=0 r_reboots=0 r_wish=''
+	r_state=begun r_exit=-1 r_reason='' r_touched=0 r_committing=0 r_reboots=0 r_wish='' r_going=0
 	r_old=$(current) r_oldLink=$(readlink "$profiles/system") r_oldProfile=$(profile) r_lastGeneration=$(last_generation)
 	r_oldGeneration=$(generation "$r_oldLink") r_oldDefault=$(default_system) r_bootId=$(bootid)
 	r_begun=$(date -u +%Y-%m-%dT%H:%M:%SZ) r_deadline=$(($(now) + 60))
@@ -651,6 +658,16 @@ check_order() {
 	command -v systemd-run >/dev/null || refuse "systemd-run is not there"
 	mkdir -p /run/nixos
 	(flock -n 7) 7>>/run/nixos/switch-to-configuration.lock || refuse "somebody else activates a system: switch-to-configuration is locked"
+}
+
+proceed() { # RUN
+	lock
+	if load && [ "$r_run" = "$1" ] && [ "$r_state" = begun ]; then
+		r_going=1
+		store
+	fi
+	unlock
+	answer
 }
 
 confirm() { # RUN
@@ -722,7 +739,7 @@ main() {
 	verb=$1
 	shift
 	case $verb in
-	begin | confirm | poll | settle | boot | loop) "$verb" "$@" ;;
+	begin | proceed | confirm | poll | settle | boot | loop) "$verb" "$@" ;;
 	back) back_by_order "$@" ;;
 	switch)
 		load

@@ -184,7 +184,7 @@ func TestAnOperatorThatVanishes(t *testing.T) {
 	slow := b.add(t, system.Spec{Name: "slow", Slow: 2 * time.Second})
 	o := b.order(slow)
 	o.Confirm, o.Activation = 4*time.Second, 6*time.Second
-	h := guard.Host{Name: "h1", Root: &dead{Runner: b.guard.Root, left: 1}, Patience: time.Second}
+	h := guard.Host{Name: "h1", Root: &dead{Runner: b.guard.Root, left: 2}, Patience: time.Second}
 	_, err := h.Activate(t.Context(), o)
 	unknown, ok := errors.AsType[*guard.UnknownError](err)
 	if !ok || unknown.State.Run != o.Run {
@@ -236,4 +236,29 @@ func TestAFailedUnitIsForTheChecksToJudge(t *testing.T) {
 		t.Errorf("exit code %d, want 4", got.Exit)
 	}
 	b.on(t, bad, 2)
+}
+
+func TestAnOrderThatNobodyFollowsChangesNothing(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, hosts.Trixie)
+	o := b.order(b.add(t, system.Spec{Name: "next"}))
+	h := guard.Host{Name: "h1", Root: &dead{Runner: b.guard.Root, left: 1}, Patience: time.Second}
+	o.Activation, o.Confirm = time.Second, time.Second
+	if _, err := h.Activate(t.Context(), o); err == nil {
+		t.Error("it is told to be activated")
+	}
+	for until := time.Now().Add(2 * time.Minute); time.Now().Before(until); time.Sleep(time.Second) {
+		if last, err := b.guard.Last(t.Context()); err == nil && last.State.Ends() {
+			break
+		}
+	}
+	last, err := b.guard.Last(t.Context())
+	if err != nil || last.State != hive.Refused || !strings.Contains(last.Reason, "nobody after it") {
+		t.Errorf("%+v, %v", last, err)
+	}
+	b.clean(t)
+	b.unchanged(t)
+	if log := system.Log(t, b.host); strings.Contains(log, "next:") {
+		t.Errorf("it was activated: %s", log)
+	}
 }
