@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"context"
 	"os"
 	"slices"
 	"strings"
@@ -89,7 +90,7 @@ func TestEncrypted(t *testing.T) {
 	x.refusesTwin()
 
 	x.step("install --remote, on a blank disk")
-	x.install(1)
+	x.install()
 	x.isMini("findmnt --source /dev/mapper/vault-root --target /", "lsblk --noheadings --output TYPE /dev/mapper/vault | grep crypt")
 	x.mustSay("mia", "sudo dd if=/dev/urandom of=/home/photos bs=1M count=16 status=none && sync")
 	sum := x.mustSay("mia", "sudo sha256sum /home/photos")
@@ -102,14 +103,15 @@ func TestEncrypted(t *testing.T) {
 	x.on(second)
 	x.login("root")
 	x.step("install --remote --mode add")
-	x.install(1, "--mode", "add")
+	x.install("--mode", "add")
 	x.isMini("findmnt --source /dev/vdb1 --target /data")
 	x.wants("mia", "sudo sha256sum /home/photos", sum)
 	x.mustSay("mia", "sudo cp /home/photos /data/photos && sync")
 
-	x.step("it starts from the medium again, which its firmware prefers")
-	_, _ = x.sh("mia", "sudo systemctl reboot")
-	x.console("Linux version", 3)
+	x.step("it starts from the medium again")
+	_, _ = x.sh("mia", "sudo systemctl poweroff") // ends the connection
+	x.off()
+	x.on(second)
 	x.login("root")
 	x.step("install --remote --mode keep, over what is there")
 	x.done(x.hive("install", "-n", "vault", "--remote", x.address(), "--mode", "keep", "--then", "stay"))
@@ -122,7 +124,7 @@ func TestEncrypted(t *testing.T) {
 	x.on(second)
 	x.login("root")
 	x.step("installed without formatting")
-	x.install(1, "--mode", "keep")
+	x.install("--mode", "keep")
 	x.isMini("findmnt --source /dev/mapper/vault-home --target /home", "findmnt --source /dev/vdb1 --target /data")
 	x.wants("mia", "ls /home/photos /data/photos 2>/dev/null | wc -l", "0")
 	x.step("and it runs")
@@ -142,11 +144,23 @@ func (x *trial) refusesTwin() {
 	x.mustSay("root", "sgdisk --zap-all /dev/disk/by-id/virtio-VAULT-DATA && udevadm settle")
 }
 
-// install installs over SSH, from a medium that is the first the firmware starts, and waits until the host answers. The passphrase is typed from the
-// start of the kernel after the nth.
-func (x *trial) install(n int, more ...string) {
+// install installs over SSH, and waits until the host answers. The passphrase is typed meanwhile.
+func (x *trial) install(more ...string) {
 	x.Helper()
-	stop := x.unlock(passphrase, n+1)
-	defer stop()
-	x.done(x.hive(append([]string{"install", "-n", x.host, "--remote", x.address(), "--patience", patience.String()}, more...)...))
+	ctx, stop := context.WithCancel(x.ctx)
+	restarted := make(chan error, 1)
+	go func() {
+		err := x.again(ctx)
+		if err == nil {
+			defer x.unlock(passphrase, 1)()
+		}
+		restarted <- err
+		<-ctx.Done()
+	}()
+	a := x.hive(append([]string{"install", "-n", x.host, "--remote", x.address(), "--patience", patience.String()}, more...)...)
+	stop()
+	if err := <-restarted; err != nil {
+		x.Errorf("restart from the disk: %v", err)
+	}
+	x.done(a)
 }

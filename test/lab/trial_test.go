@@ -220,18 +220,39 @@ func (x *trial) port() int { return x.segment.Port(x.host) }
 // address is what a user gives as --remote.
 func (x *trial) address() string { return fmt.Sprintf("127.0.0.1:%d", x.port()) }
 
-// on switches the machine on, with a medium in it, which is what its firmware starts first.
+// on switches the machine on, with a medium in it, which is what its firmware starts first. It ends when it restarts: see again.
 func (x *trial) on(medium string) {
 	x.Helper()
 	x.machine.Medium = medium
+	x.must(x.start(vm.StartOptions{EndOnReset: x.machine.Firmware == vm.UEFI}))
+}
+
+func (x *trial) start(o vm.StartOptions) error {
 	if x.running != nil {
 		log, err := os.ReadFile(x.running.SerialLog())
-		x.must(err)
+		if err != nil {
+			return err
+		}
 		x.silent = len(log)
 	}
-	running, err := x.lab.Start(x.ctx, x.machine, vm.StartOptions{})
-	x.must(err)
-	x.running = running
+	running, err := x.lab.Start(x.ctx, x.machine, o)
+	if err == nil {
+		x.running = running
+	}
+	return err
+}
+
+// again waits until a machine with UEFI restarts itself, and then lets its firmware go by its own variables, with the medium still in. An order that
+// QEMU gives would make OVMF throw all entries away that are not in it, and with them the one that BootNext names.
+func (x *trial) again(ctx context.Context) error {
+	end, err := x.running.Wait(ctx)
+	if err != nil {
+		return err
+	}
+	if end.How != vm.GuestReset {
+		return fmt.Errorf("the machine did not restart: %s", end)
+	}
+	return x.start(vm.StartOptions{DiskFirst: true})
 }
 
 // off waits for a machine that was told to switch itself off.
