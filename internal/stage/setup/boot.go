@@ -73,11 +73,16 @@ func (s *session) bootEntry(context.Context) (string, error) {
 		if err := s.sort(problems); err != nil {
 			return "", err
 		}
+		text = "the firmware did not take an entry"
 		if entry.Number != "" {
 			s.restart = "reboot"
-			return fmt.Sprintf("the firmware starts %s (%s) next: %s", entry.Label, entry.Number, entry.Program), nil
+			text = fmt.Sprintf("the firmware starts %s (%s) next: %s", entry.Label, entry.Number, entry.Program)
 		}
-		text = "the firmware did not take an entry"
+		// A medium that finds its system installed was started by a firmware that may go by no entry (OVMF under an order that QEMU gives drops
+		// them): restarting would start it again, and again.
+		if entry.Number != "" && !s.already {
+			return text, nil
+		}
 	}
 	if s.order.Then != "" && s.order.Then != Boot {
 		return text, nil
