@@ -365,6 +365,9 @@ func (s *deploymentScreen) closing(r deploy.Report, err error) error {
 	} else {
 		err = errors.Join(err, s.h.tell(r))
 	}
+	if refused, ok := errors.AsType[*deploy.PreflightError](err); ok { // the hosts' own errors would be told one by one, without what they mean
+		err = &refusal{refused, preflightHint(refused), codeFailed}
+	}
 	well, _, _ := r.Count()
 	switch {
 	case err != nil:
@@ -375,6 +378,22 @@ func (s *deploymentScreen) closing(r deploy.Report, err error) error {
 		return &exitError{codeSomeHosts}
 	}
 	return nil
+}
+
+// preflightHint is the run's way out, or else that of the first host which has one.
+func preflightHint(e *deploy.PreflightError) string {
+	if hint := e.Hint(); hint != "" {
+		return hint
+	}
+	for _, p := range e.Problems {
+		if hinted, ok := errors.AsType[interface {
+			error
+			Hint() string
+		}](p.Err); ok && hinted.Hint() != "" {
+			return hinted.Hint()
+		}
+	}
+	return ""
 }
 
 // tell has a line for each host, and the last lines of the log of those that failed.

@@ -90,7 +90,28 @@ func (s *session) try(ctx context.Context, m *member, c hive.HealthCheck) error 
 	if c.Root {
 		runner = m.root
 	}
-	return runner.Run(ctx, run.Command{Name: c.Command[0], Args: c.Command[1:], Grace: time.Second}) //nolint:wrapcheck // the caller names the check
+	said := &lastWords{}
+	err := runner.Run(ctx, run.Command{Name: c.Command[0], Args: c.Command[1:], Grace: time.Second, Stdout: said})
+	if line := said.line(); err != nil && line != "" {
+		return fmt.Errorf("%w: %s", err, line)
+	}
+	return err //nolint:wrapcheck // the caller names the check
+}
+
+// lastWords keeps the end of what a check prints.
+type lastWords struct{ end []byte }
+
+func (l *lastWords) Write(b []byte) (int, error) {
+	const enough = 1 << 10
+	l.end = append(l.end, b[max(0, len(b)-enough):]...)
+	l.end = l.end[max(0, len(l.end)-enough):]
+	return len(b), nil
+}
+
+// line is the last one that is not blank.
+func (l *lastWords) line() string {
+	lines := strings.Split(strings.TrimSpace(strings.ToValidUTF8(string(l.end), "\uFFFD")), "\n")
+	return strings.TrimSpace(lines[len(lines)-1])
 }
 
 // fetch looks at the first answer of a server, over a connection of its own: where it redirects to may be another one.

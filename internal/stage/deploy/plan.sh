@@ -15,10 +15,10 @@ echo "reboot $reboot"
 # What the boot loader has to copy, if it copies: nothing where a generation that it knows has the same.
 bytes=0
 for part in kernel initrd; do
-	new=$(readlink -f "$to/$part") || continue
+	new=$(readlink -e "$to/$part") || continue
 	known=no
 	for generation in /nix/var/nix/profiles/system-*-link; do
-		[ "$(readlink -f "$generation/$part")" != "$new" ] || known=yes
+		[ "$(readlink -e "$generation/$part")" != "$new" ] || known=yes
 	done
 	[ "$known" = yes ] || bytes=$((bytes + $(wc -c <"$new")))
 done 2>/dev/null

@@ -212,7 +212,7 @@ func (e *RoomError) Error() string {
 // Hint says the way out.
 func (e *RoomError) Hint() string { return "`nixos-staged-hive hive gc` removes old generations" }
 
-// asRoot runs a shell script on a host and gives its stdout.
+// asRoot runs a shell script on a host and gives its stdout. It goes there on stdin: sudo writes command lines to the log.
 func asRoot(ctx context.Context, root run.Runner, script string, args ...string) ([]byte, error) {
-	return run.Output(ctx, root, run.Command{Name: "sh", Args: append([]string{"-c", script, "sh"}, args...)})
+	return run.Output(ctx, root, run.Command{Name: "sh", Args: append([]string{"-s", "--"}, args...), Stdin: strings.NewReader(script)})
 }
