@@ -43,7 +43,7 @@ func (h *house) engine(ctx context.Context, w *workspace.Workspace, hosts hive.H
 	if err != nil {
 		return nil, err
 	}
-	butler, err := access.Butler(h.exe, sudo)
+	butler, err := access.Butler(ctx, h.exe, sudo)
 	if err != nil {
 		return nil, err
 	}

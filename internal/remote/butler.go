@@ -30,7 +30,7 @@ type Butler struct {
 }
 
 // Butler starts one. program is the path of this program, sudo gives for the name of a target how to become root there.
-func (a *Access) Butler(program string, sudo func(host string) Sudo) (*Butler, error) {
+func (a *Access) Butler(ctx context.Context, program string, sudo func(host string) Sudo) (*Butler, error) {
 	dir, err := os.MkdirTemp(a.dir, "shim-") // mode 0700
 	if err != nil {
 		return nil, fmt.Errorf("answer sudo: %w", err)
@@ -39,7 +39,7 @@ func (a *Access) Butler(program string, sudo func(host string) Sudo) (*Butler, e
 	if err := b.open(program); err != nil {
 		return nil, errors.Join(fmt.Errorf("answer sudo: %w", err), os.RemoveAll(dir))
 	}
-	ctx, stop := context.WithCancel(context.Background())
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx)) // until Close
 	b.stop = stop
 	b.visitors.Go(func() { b.serve(ctx) })
 	return b, nil
@@ -51,7 +51,7 @@ func (b *Butler) open(program string) error {
 	}
 	return nearSocket(b.socket(), func(name string) (err error) {
 		if b.listener, err = net.ListenUnix("unix", &net.UnixAddr{Name: name, Net: "unix"}); err != nil {
-			return err
+			return fmt.Errorf("listen: %w", err)
 		}
 		b.listener.SetUnlinkOnClose(false) // it goes with its folder
 		return os.Chmod(b.socket(), 0o600)

@@ -232,8 +232,10 @@ type visit struct {
 func (v *visit) password(ctx context.Context) (string, error) {
 	var conn net.Conn
 	err := nearSocket(v.socket, func(name string) (err error) {
-		conn, err = (&net.Dialer{}).DialContext(ctx, "unix", name)
-		return err
+		if conn, err = (&net.Dialer{}).DialContext(ctx, "unix", name); err != nil {
+			return fmt.Errorf("connect: %w", err)
+		}
+		return nil
 	})
 	if err != nil {
 		return "", fmt.Errorf("ask for the password of sudo: %w", err)

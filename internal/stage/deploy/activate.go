@@ -62,7 +62,7 @@ func (s *session) stopIfTold() error {
 
 // ready are the hosts that can be begun now: all that come before them are well, their group has a place, and there are not too many.
 func (s *session) ready(running map[string]bool) []string {
-	places := hive.Places(s.Deployment.Hosts)
+	places := hive.Places(s.Deployment.Hosts) //nolint:staticcheck // s.hosts are others
 	for name := range running {
 		places[s.hosts[name].Deployment.Rollout.Group]--
 	}

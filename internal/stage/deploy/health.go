@@ -95,7 +95,7 @@ func (s *session) try(ctx context.Context, m *member, c hive.HealthCheck) error 
 	if line := said.line(); err != nil && line != "" {
 		return fmt.Errorf("%w: %s", err, line)
 	}
-	return err //nolint:wrapcheck // the caller names the check
+	return err
 }
 
 // lastWords keeps the end of what a check prints.
