@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -103,7 +104,7 @@ func rootCommand(h *house) *cobra.Command {
 through stages: an installation medium that knows the host, a mini system, and a Colmena hive.
 
 ` + exitCodes,
-		Version:          programVersion(),
+		Version:          cmp.Or(programVersion(), "(built without one)"),
 		SilenceUsage:     true,
 		SilenceErrors:    true,
 		TraverseChildren: true, // so that flags before `hive deploy` are ours and those behind it are Colmena's

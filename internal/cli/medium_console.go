@@ -84,7 +84,7 @@ func (s *screens) machine(ctx context.Context) hive.Machine {
 
 func (s *screens) state(ctx context.Context) console.State {
 	name, _ := os.Hostname()
-	state := console.State{Program: "nixos-staged-hive " + programVersion(), Name: name, Machine: s.machine(ctx), Finger: hostKeyFingerprint(), Running: s.in.Running()}
+	state := console.State{Program: strings.TrimSpace("nixos-staged-hive " + programVersion()), Name: name, Machine: s.machine(ctx), Finger: hostKeyFingerprint(), Running: s.in.Running()}
 	sealed := s.in.Sealed()
 	for _, m := range s.in.Manifest.Hosts {
 		state.Hosts = append(state.Hosts, console.Host{Name: m.Name, Release: m.Plan.Release, Sealed: sealed[m.Name]})
