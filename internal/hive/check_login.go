@@ -206,7 +206,7 @@ func sudoFault(h Host) (option, message, way string) {
 		fmt.Sprintf(`set users.users.%s.extraGroups = [ "wheel" ]; security.sudo.enable = true;`, name)
 }
 
-// sudoPassword notes that plain Colmena cannot type a password: it runs sudo without a terminal and without input. A
+// sudoPassword notes that plain Colmena cannot type a password: it runs sudo without a terminal and without input. Through us it can. A
 // password for sudo is a good habit and most hives have it everywhere, so it is one note for all hosts.
 func sudoPassword(s scope) []Problem {
 	var asked []Host
@@ -219,7 +219,7 @@ func sudoPassword(s scope) []Problem {
 		return nil
 	}
 	found := one(Note, "security.sudo.wheelNeedsPassword",
-		fmt.Sprintf("sudo asks for a password on %s, which Colmena cannot give: `hive deploy` of plain Colmena fails at the activation",
+		fmt.Sprintf("sudo asks for a password on %s: `hive deploy` asks you for it once, and plain `colmena apply` fails at the activation",
 			list(names(asked))),
 		`set security.sudo.wheelNeedsPassword = false; or give root a key with deployment.targetUser = "root"; and services.openssh.settings.PermitRootLogin = "prohibit-password";`)
 	if len(asked) == 1 {
