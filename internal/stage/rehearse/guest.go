@@ -2,11 +2,9 @@ package rehearse
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -152,44 +150,4 @@ func (g *guest) sh(ctx context.Context, line string) error {
 func firstWords(line string) string {
 	words := strings.Fields(line)
 	return filepath.Base(strings.Join(words[:min(2, len(words))], " "))
-}
-
-// outcomeOf waits for a transient unit of the machine. The connection may be lost meanwhile, as the switch may restart what carries it.
-func (g *guest) outcomeOf(ctx context.Context, unit string) (string, error) {
-	for {
-		out, err := run.Output(ctx, g.shell, run.Command{
-			Name: "systemctl", Args: []string{"show", unit, "--property=SubState,Result,ExecMainStatus"}, Grace: time.Second,
-		})
-		if ctx.Err() != nil {
-			return "", fmt.Errorf("wait for %s: %w", unit, context.Cause(ctx))
-		}
-		if err == nil {
-			p := properties(string(out))
-			switch p["SubState"] {
-			case "exited":
-				return "", nil
-			case "failed", "dead":
-				return "", g.failedUnit(ctx, unit, p)
-			}
-		}
-		if err := pause(ctx, time.Second); err != nil {
-			return "", err
-		}
-	}
-}
-
-func (g *guest) failedUnit(ctx context.Context, unit string, p map[string]string) error {
-	status, _ := strconv.Atoi(p["ExecMainStatus"])
-	journal, err := run.Output(ctx, g.shell, run.Command{Name: "journalctl", Args: []string{"--unit=" + unit, "--output=cat", "--no-pager", "--lines=20"}})
-	return errors.Join(fmt.Errorf("switch-to-configuration ended with %d (%s):\n%s", status, p["Result"], strings.TrimSpace(string(journal))), err)
-}
-
-// properties reads systemctl show: lines of KEY=VALUE.
-func properties(text string) map[string]string {
-	all := map[string]string{}
-	for line := range strings.Lines(text) {
-		key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
-		all[key] = value
-	}
-	return all
 }

@@ -40,7 +40,9 @@ func journey() []step {
 		{Mini, "is it the mini system, and well", false, (*guest).checkMini},
 
 		{Hive, "copy the full system", true, (*guest).push},
-		{Hive, "switch to it", true, (*guest).activate},
+		{Hive, "activate it, with the cable pulled out: it goes back", false, (*guest).activateAndLose},
+		{Hive, "is it the mini system again, and well", false, (*guest).checkMini},
+		{Hive, "activate it, under its guard", false, (*guest).activate},
 		{Hive, "is it the full system, and well", false, (*guest).checkFull},
 		{Hive, "restart", false, (*guest).restart},
 		{Hive, "log in to the full system", false, (*guest).login},
@@ -208,21 +210,6 @@ func (g *guest) checkMini(ctx context.Context) (string, error) {
 // push stands in for Colmena's copying.
 func (g *guest) push(ctx context.Context) (string, error) {
 	return "", g.copy(ctx, g.built.Full)
-}
-
-// activate stands in for the guarded activation. It runs detached from the connection, as the real one does: a switch that restarts the network
-// would end it half way.
-func (g *guest) activate(ctx context.Context) (string, error) {
-	profile := "/nix/var/nix/profiles/system"
-	if err := g.sh(ctx, run.Quote("nix-env", "--profile", profile, "--set", g.built.Full)); err != nil {
-		return "", err
-	}
-	unit := "rehearsal-switch"
-	if err := g.sh(ctx, run.Quote("systemd-run", "--quiet", "--unit="+unit, "--service-type=exec", "--property=RemainAfterExit=yes",
-		g.built.Full+"/bin/switch-to-configuration", "switch")); err != nil {
-		return "", err
-	}
-	return g.outcomeOf(ctx, unit)
 }
 
 func (g *guest) checkFull(ctx context.Context) (string, error) {
