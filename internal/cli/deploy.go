@@ -166,6 +166,9 @@ func flagWords(flags *pflag.FlagSet, word string) (count int, known bool) {
 }
 
 func (h *house) deploy(ctx context.Context, patterns []string, o deployOptions, skip bool, g generateOptions) error {
+	if g.dry {
+		return &usageError{errors.New("hive --dry-run is for generate: `hive deploy --dry-run` shows what a deployment would change")}
+	}
 	if o.resume && len(patterns) > 0 {
 		return &usageError{errors.New("--resume takes the hosts of the last run: name none")}
 	}

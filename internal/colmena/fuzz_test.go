@@ -13,7 +13,7 @@ import (
 // FuzzParse compares with the strict parser of the stand-in, which was written apart: where that accepts a line, both mean the same.
 func FuzzParse(f *testing.F) {
 	for _, line := range []string{
-		"build", "deploy push --on a", "apply -vp3 --on=a,@b", "exec --on a -- ls -h", "exec -v ls --on b", "build --nix-option a b --on c",
+		"build", "apply push --on a", "apply -vp3 --on=a,@b", "exec --on a -- ls -h", "exec -v ls --on b", "build --nix-option a b --on c",
 		"eval -E x", "eval -E=x --instantiate", "build -h", "apply-local --node a keys", "upload-keys --on", "build -f x", "build -p --on",
 		"apply -- --on", "build --eval-node-limit 0", "repl --", "build --on - --color never", "build --on a --help",
 	} {

@@ -20,9 +20,9 @@ func TestParseReadsOnlyWhatMatters(t *testing.T) {
 		want Call
 	}{
 		{"build", Call{Subcommand: "build"}},
-		{"deploy", Call{Subcommand: "apply"}},
+		{"apply", Call{Subcommand: "apply"}},
 		{"deploy-local --node a --sudo", Call{Subcommand: "apply-local", Node: "a"}},
-		{"deploy push --on a,b", Call{Subcommand: "apply", Goal: "push", On: "a,b", HasOn: true}},
+		{"apply push --on a,b", Call{Subcommand: "apply", Goal: "push", On: "a,b", HasOn: true}},
 		{"apply --on=a -- boot", Call{Subcommand: "apply", Goal: "boot", On: "a", HasOn: true}},
 		{"apply -vp3 --on=", Call{Subcommand: "apply", HasOn: true}},
 		{"apply -p=3 -p3 -p 3 push", Call{Subcommand: "apply", Goal: "push"}},
@@ -120,7 +120,7 @@ func TestTerminalIsGivenAwayOnlyWhereTheExitCodeIsEnough(t *testing.T) {
 		want     bool
 	}{
 		{"build --on a", V05, true, true},
-		{"deploy --on a", V04, true, true},
+		{"apply --on a", V04, true, true},
 		{"exec --on a -- x", V05, true, true},
 		{"exec --on a -- x", V04, true, false},
 		{"build --on *", V05, true, false},

@@ -34,7 +34,10 @@ func check(targets []Target, o Options) error {
 	if o.Dir != "" && (!filepath.IsAbs(o.Dir) || strings.ContainsFunc(o.Dir, unicode.IsSpace)) {
 		problems = append(problems, fmt.Errorf("folder %q must be an absolute path without blanks", o.Dir))
 	}
-	for _, path := range []string{o.KnownHosts, o.UserConfig, o.Dir} {
+	if o.KnownHosts != "" && !filepath.IsAbs(o.KnownHosts) {
+		problems = append(problems, fmt.Errorf("path %q must be absolute", o.KnownHosts))
+	}
+	for _, path := range []string{o.UserConfig, o.Dir} {
 		if path != "" {
 			problems = append(problems, checkPath(path))
 		}
@@ -174,7 +177,7 @@ func (a *Access) trust(t Target) []string {
 		return []string{`ProxyCommand sh -c "echo 'no host key of ` + t.Name + ` is known, and it is not to be taken from the network' >&2"`}
 	case t.FirstContact == AcceptNew:
 		// ssh writes to the first file.
-		return []string{"UserKnownHostsFile " + quoted(a.knownHosts) + " " + pinned, "StrictHostKeyChecking accept-new"}
+		return []string{"UserKnownHostsFile " + quoted(a.remembered) + " " + pinned, "StrictHostKeyChecking accept-new"}
 	case t.FirstContact == Ignore:
 		return []string{"UserKnownHostsFile /dev/null", "StrictHostKeyChecking no"}
 	default:

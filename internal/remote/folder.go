@@ -5,14 +5,16 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
+	"regexp"
 	"syscall"
-	"unicode"
 )
 
 const folderPrefix = "nixos-staged-hive-ssh-"
 
-// runtimeFolder makes a folder for this process alone, under a path without blanks, and removes those of processes that are gone.
+// plainPath is a path that every program reads as it stands: ssh_config, a shell, NIX_SSHOPTS, and Nix as a literal.
+var plainPath = regexp.MustCompile(`^/[A-Za-z0-9._+/-]+$`)
+
+// runtimeFolder makes a folder for this process alone, under a plain path, and removes those of processes that are gone.
 func runtimeFolder() (dir string, remove func() error, err error) {
 	base := ""
 	for _, candidate := range []string{os.Getenv("XDG_RUNTIME_DIR"), os.TempDir(), "/tmp"} {
@@ -22,7 +24,7 @@ func runtimeFolder() (dir string, remove func() error, err error) {
 		}
 	}
 	if base == "" {
-		return "", nil, errors.New("neither XDG_RUNTIME_DIR nor TMPDIR nor /tmp is a folder without blanks in its path")
+		return "", nil, errors.New("neither XDG_RUNTIME_DIR nor TMPDIR nor /tmp is a folder whose path has letters, digits and ._+- alone")
 	}
 	sweep(base)
 	if dir, err = os.MkdirTemp(base, folderPrefix); err != nil { // mode 0700
@@ -36,7 +38,7 @@ func runtimeFolder() (dir string, remove func() error, err error) {
 }
 
 func usable(dir string) bool {
-	if !filepath.IsAbs(dir) || strings.ContainsFunc(dir, unicode.IsSpace) || checkPath(dir) != nil {
+	if !plainPath.MatchString(dir) {
 		return false
 	}
 	f, err := os.Stat(dir)

@@ -76,6 +76,7 @@ type Access struct {
 	targets    map[string]Target
 	shared     map[string]bool // values of Called that several targets have
 	knownHosts string          // for AcceptNew
+	remembered string          // the same file, as ssh reads its path
 }
 
 // ErrNoTarget is a name that was not among the targets.
@@ -107,10 +108,26 @@ func Open(local run.Runner, targets []Target, o Options) (*Access, error) {
 	if a.knownHosts == "" {
 		a.knownHosts = filepath.Join(a.dir, "learned_hosts")
 	}
+	if err := a.remember(); err != nil {
+		return nil, errors.Join(fmt.Errorf("ssh access: %w", err), a.remove())
+	}
 	if err := a.write(targets, o); err != nil {
 		return nil, errors.Join(fmt.Errorf("ssh access: %w", err), a.remove())
 	}
 	return a, nil
+}
+
+// remember gives ssh a path of the file of learned keys that it can read: a link, where its own has a quotation mark or worse.
+func (a *Access) remember() error {
+	a.remembered = a.knownHosts
+	if checkPath(a.knownHosts) == nil {
+		return nil
+	}
+	a.remembered = filepath.Join(a.dir, "remembered_hosts")
+	if err := os.Remove(a.remembered); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return os.Symlink(a.knownHosts, a.remembered)
 }
 
 // Close removes the files if they are in a folder of their own. Commands that still run keep their connections.
