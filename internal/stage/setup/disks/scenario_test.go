@@ -658,7 +658,9 @@ func guardedScenario(t *testing.T, s Site, l layout) {
 	t.Helper()
 	rename := func(label string) {
 		t.Helper()
-		sh(t, "sgdisk -c 3:"+label+" "+link("main")+" >/dev/null; blockdev --rereadpt "+link("main")+"; udevadm settle")
+		// udev looks at what sgdisk has written, and the kernel reads no table of a disk that somebody has open
+		sh(t, "sgdisk -c 3:"+label+" "+link("main")+" >/dev/null; n=0; until udevadm settle; blockdev --rereadpt "+link("main")+"; do "+
+			"n=$((n + 1)); [ $n -lt 20 ]; sleep 1; done; udevadm settle")
 	}
 	rename("other")
 	before := sum(t, link("second"))
