@@ -72,6 +72,8 @@ move() { # FROM TO SECONDS [REASON]
 	lock
 	load && [ "$r_state" = "$1" ] || { unlock; return 1; }
 	r_state=$2 r_deadline=$(($(now) + $3))
+	# in one step with the state: whoever goes on has to know whether the reboot was already ordered
+	if [ "$2" = rebooting ] && [ "$r_reboots" = 0 ]; then r_reboots=1; fi
 	[ $# -lt 4 ] || r_reason=$4
 	store
 	stored=$?
@@ -296,6 +298,8 @@ confirmed() {
 		return
 	fi
 	if [ "$r_rebootAfter" = 1 ] && [ "$r_reboots" = 0 ]; then
+		# It started before the reboot was written down: nobody has seen it there yet.
+		if restarted; then move confirmed rebooting "$r_reboot"; return; fi
 		if why=$(arrange_reboot); then leave_for new; else back confirmed "$why"; fi
 		return
 	fi
@@ -373,6 +377,7 @@ reboot_back() {
 
 # put_back makes profile, its links and boot loader what they were.
 put_back() {
+	rm -f "$dir/room"
 	if [ "$(readlink "$profiles/system")" != "$r_oldLink" ]; then
 		if [ "$r_oldGeneration" -gt 0 ]; then
 			timeout 120 nix-env --profile "$profiles/system" --switch-generation "$r_oldGeneration" >>"$work/log" 2>&1 8<&-
@@ -387,7 +392,12 @@ put_back() {
 		if [ "$number" -gt "$r_lastGeneration" ] && [ "$(readlink -e "$link")" = "$r_new" ]; then rm -f "$link"; fi
 	done
 	forget_once
-	install_loader "${r_oldDefault:-${r_oldProfile:-$r_old}}"
+	for pause in 2 5 0; do
+		said=$(install_loader "${r_oldDefault:-${r_oldProfile:-$r_old}}") && return 0
+		[ "$pause" = 0 ] || sleep "$pause" 8<&-
+	done
+	echo "$said"
+	return 1
 }
 
 # ---- a guarded reboot
@@ -457,9 +467,8 @@ forget_once() {
 leave_for() { # new | old
 	from=$r_state
 	if [ "$1" = new ]; then
-		take reboots 1
-		[ "$stored" = 0 ] || { back "$from" "the record cannot be written to the disk"; return; }
-		move "$from" rebooting "$r_reboot"
+		move "$from" rebooting "$r_reboot" || return
+		[ "$stored" = 0 ] || { back rebooting "the record cannot be written to the disk"; return; }
 	else
 		take reboots $((r_reboots + 1))
 		forget_once
@@ -509,7 +518,7 @@ act() { # RUN
 finish() {
 	lock
 	load && ended && [ -d "$work" ] || { unlock; return; } # somebody else was faster
-	rm -rf "$roots"
+	rm -rf "$roots" "$dir/room"
 	if store; then
 		keep_log
 		rm -rf "$work"
@@ -596,7 +605,7 @@ refuse() { # REASON
 	[ "$r_state" = committed ] || r_state=refused
 	r_reason=$1
 	[ "${kept:-no}" = no ] || store
-	[ "${ours:-no}" = no ] || rm -rf "$roots" "$work"
+	[ "${ours:-no}" = no ] || rm -rf "$roots" "$work" "$dir/room"
 	render | sed '/^wish=/d; $d'
 	exit 0
 }
@@ -630,6 +639,8 @@ begin() { # RUN BY NEW ACTIVATION CONFIRM REBOOT REBOOT-AFTER GENERATION
 		kept=no
 		refuse "$room"
 	fi
+	# Should the disk be full when the boot loader has to be put back, there is this much.
+	head -c 1048576 /dev/urandom >"$dir/room" && sync "$dir/room" || refuse "$room"
 	mkdir -p "$roots" && ln -sfn "$r_new" "$roots/new" && ln -sfn "$r_old" "$roots/old" && ln -sfn "${r_oldDefault:-$r_old}" "$roots/default" ||
 		refuse "the new system cannot be kept from the garbage collector"
 	# Both wait for the lock that is held here, so that either can still be stopped.
