@@ -14,6 +14,7 @@ import (
 	"nixos-staged-hive/internal/colmena"
 	"nixos-staged-hive/internal/generate"
 	"nixos-staged-hive/internal/hive"
+	"nixos-staged-hive/internal/remote"
 	"nixos-staged-hive/internal/stage/deploy"
 	"nixos-staged-hive/internal/stage/workspace"
 	"nixos-staged-hive/internal/ui"
@@ -255,15 +256,7 @@ func (h *house) guarded(ctx context.Context, f fleet, o deployOptions) error {
 	if err != nil {
 		return err
 	}
-	names, err := f.hostNames()
-	if err != nil {
-		return err
-	}
-	by, err := operator()
-	if err != nil {
-		return err
-	}
-	sudo, err := h.sudoFor(ctx, f.hosts, o.password)
+	d, sudo, err := h.deployment(ctx, f, o.password)
 	if err != nil {
 		return err
 	}
@@ -275,18 +268,35 @@ func (h *house) guarded(ctx context.Context, f fleet, o deployOptions) error {
 	e.words = o.words
 	shown := h.deploymentScreen(o)
 	defer shown.end()
-	report, err := deploy.Deployment{
-		Hosts: f.hosts, Hive: names, Local: h.run, Fleet: reached{fleet: f, root: f.rooted(sudo)}, Engine: e,
-		Watch: shown.watch, Show: shown.plan, Records: records(f.workspace), By: by, Options: o.deployment(),
-		Confirm: func(ctx context.Context, p deploy.Plan) error {
-			return shown.agree(ctx, fmt.Sprintf("Deploy to %s?", count(len(p.Work()), "host")), o.yes)
-		},
-	}.Run(ctx)
+	d.Engine, d.Watch, d.Show, d.Options = e, shown.watch, shown.plan, o.deployment()
+	d.Confirm = func(ctx context.Context, p deploy.Plan) error {
+		return shown.agree(ctx, fmt.Sprintf("Deploy to %s?", count(len(p.Work()), "host")), o.yes)
+	}
+	report, err := d.Run(ctx)
 	shown.end()
 	if ctx.Err() != nil && err == nil {
 		err = context.Cause(ctx)
 	}
 	return shown.closing(report, err)
+}
+
+// deployment is a run over a fleet, as far as all runs are alike, and how commands become root on its hosts.
+func (h *house) deployment(ctx context.Context, f fleet, p passwordOptions) (deploy.Deployment, func(string) remote.Sudo, error) {
+	names, err := f.hostNames()
+	if err != nil {
+		return deploy.Deployment{}, nil, err
+	}
+	by, err := operator()
+	if err != nil {
+		return deploy.Deployment{}, nil, err
+	}
+	sudo, err := h.sudoFor(ctx, f.hosts, p)
+	if err != nil {
+		return deploy.Deployment{}, nil, err
+	}
+	return deploy.Deployment{
+		Hosts: f.hosts, Hive: names, Local: h.run, Fleet: reached{fleet: f, root: f.rooted(sudo)}, Records: records(f.workspace), By: by,
+	}, sudo, nil
 }
 
 // deploymentScreen is what a person, or with --json a program, sees of a deployment.

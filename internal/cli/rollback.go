@@ -66,36 +66,25 @@ func (h *house) rollback(ctx context.Context, patterns []string, o rollbackOptio
 		return err
 	}
 	defer f.access.Close() //nolint:errcheck // files of this run
-	names, err := f.hostNames()
-	if err != nil {
-		return err
-	}
-	by, err := operator()
-	if err != nil {
-		return err
-	}
-	sudo, err := h.sudoFor(ctx, f.hosts, o.password)
+	d, _, err := h.deployment(ctx, f, o.password)
 	if err != nil {
 		return err
 	}
 	show := h.screening()
 	defer func() { show.end() }()
-	reach := reached{fleet: f, root: f.rooted(sudo)}
-	back := survey.Rollback{Root: reach.Root, To: o.to, Generations: map[string]int{}}
-	report, err := deploy.Deployment{
-		Hosts: goingBack(f.hosts, o.checks), Hive: names, Local: h.run, Fleet: reach, Engine: back, Generations: back.Generations,
-		Watch: show.watch, Records: records(f.workspace), By: by, Options: o.deployment(),
-		Show: func(p deploy.Plan) {
-			show.end()
-			if !o.json || !o.yes {
-				h.showGoingBack(p, back.Generations)
-			}
-		},
-		Confirm: func(ctx context.Context, p deploy.Plan) error {
-			defer show.begin()
-			return h.agreeTo(ctx, fmt.Sprintf("Take %s back?", count(len(p.Work()), "host")), o.yes)
-		},
-	}.Run(ctx)
+	back := survey.Rollback{Root: d.Fleet.Root, To: o.to, Generations: map[string]int{}}
+	d.Hosts, d.Engine, d.Generations, d.Watch, d.Options = goingBack(f.hosts, o.checks), back, back.Generations, show.watch, o.deployment()
+	d.Show = func(p deploy.Plan) {
+		show.end()
+		if !o.json || !o.yes {
+			h.showGoingBack(p, back.Generations)
+		}
+	}
+	d.Confirm = func(ctx context.Context, p deploy.Plan) error {
+		defer show.begin()
+		return h.agreeTo(ctx, fmt.Sprintf("Take %s back?", count(len(p.Work()), "host")), o.yes)
+	}
+	report, err := d.Run(ctx)
 	show.end()
 	if ctx.Err() != nil && err == nil {
 		err = context.Cause(ctx)
