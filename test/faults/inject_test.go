@@ -169,5 +169,10 @@ left=$(ls -A /nix/var/nix/profiles | grep -vE '^(system|system-[0-9]+-link|per-u
 for d in /var/lib/nixos-staged-hive/deploy /var/lib/nixos-staged-hive/deploy/actor; do
 	[ ! -e $d ] || flock -n $d true || echo "locked: $d"
 done
-pgrep -fa 'nixos-staged-hive-deploy|switch-to-configuration' | grep -v pgrep
-true`
+# what a connection ran ends a moment after it
+for i in $(seq 150); do
+	left=$(pgrep -fa 'nixos-staged-hive-deploy|switch-to-configuration' | grep -v pgrep)
+	[ -n "$left" ] || break
+	sleep 0.1
+done
+printf %s "$left"`
